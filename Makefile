@@ -1,0 +1,60 @@
+# Everything runs in .venv, which make fills by itself: Python 3.11 or later and make are all that must be there.
+# `make test ARGS="-k layers"` passes arguments on to pytest.
+
+# The first Python that is new enough and can make an environment; `make PYTHON=/path/to/python` overrules the search.
+# constraints.txt was resolved with 3.11, so that one comes first.
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test lint types docs format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    install sqlml with its demo, and run it"
+	@echo "make test    install everything the tests need, and run them"
+	@echo "make lint    check the style of the code"
+	@echo "make types   check the types"
+	@echo "make format  rewrite the code in the style that lint checks"
+	@echo "make docs    generate docs/errors.md"
+	@echo "make clean   remove .venv and every cache"
+
+demo: .venv/demo.stamp
+	$(BIN)/sqlml demo
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/dev.stamp
+	$(BIN)/mypy
+
+docs: .venv/dev.stamp
+	$(BIN)/python docs/generate_errors.py
+
+format: .venv/dev.stamp
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "sqlml needs Python 3.11 or later with its venv module" \
+		"(on Debian: the package python3-venv). If it lies elsewhere: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# A stamp is newer than what it was installed from: nothing is installed twice.
+.venv/demo.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e '.[demo]'
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e '.[dev,demo,models,lightgbm,xgboost]'
+	@touch $@

@@ -1,0 +1,122 @@
+"""Settings: `sqlml.toml` in the project folder, each key also as an environment variable, which wins."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from sqlml.errors import BadSetting, UnknownSetting, did_you_mean
+
+PROJECT_FILE = "sqlml.toml"
+STATE_FOLDER = ".sqlml"
+
+
+class Settings(BaseSettings):
+    """What a session is told from outside. `project` is None for a project that lives in memory."""
+
+    model_config = SettingsConfigDict(env_prefix="SQLML_", extra="ignore", frozen=True)
+
+    project: Path | None = None
+    catalog: str | None = None
+    registry: str | None = None
+    engine: Literal["duckdb"] = "duckdb"
+    database: str | None = None
+    trust: Literal["data", "pickle"] = "data"
+    time_zone: str = "UTC"
+    debug: bool = False
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over what the project file says, which arrives as `init`."""
+        return env_settings, init_settings
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where the catalog and the artifacts lie; None for a project in memory."""
+        return None if self.project is None else self.project / STATE_FOLDER
+
+    @property
+    def catalog_url(self) -> str:
+        """The SQLAlchemy URL of the catalog: as set, else a SQLite file in the project, else memory."""
+        if self.catalog:
+            return self.catalog
+        return "sqlite://" if self.state_folder is None else f"sqlite:///{self.state_folder / 'catalog.db'}"
+
+    @property
+    def registry_uri(self) -> str:
+        """The MLflow registry: as set, else MLflow's own variables, else `mlflow.db` in the project."""
+        for uri in (self.registry, os.environ.get("MLFLOW_REGISTRY_URI"), os.environ.get("MLFLOW_TRACKING_URI")):
+            if uri:
+                return uri
+        return f"sqlite:///{(self.project or Path.cwd()) / 'mlflow.db'}"
+
+    @property
+    def database_path(self) -> str:
+        """The DuckDB file, a relative one taken from the project folder; `:memory:` if none is set."""
+        if self.database in (None, ":memory:"):
+            return ":memory:"
+        assert self.database is not None
+        return str((self.project or Path.cwd()) / self.database)
+
+
+def find_project(start: Path | None = None) -> Path | None:
+    """The nearest folder at or above `start` (the working directory) that holds a `sqlml.toml`."""
+    start = (start or Path.cwd()).resolve()
+    return next((folder for folder in (start, *start.parents) if (folder / PROJECT_FILE).is_file()), None)
+
+
+def load_settings(project: str | Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings of a project folder, or of the nearest one above the working directory.
+
+    Raises:
+        UnknownSetting: a key of `sqlml.toml` that there is not, with the nearest one.
+        BadSetting: a value of the wrong kind.
+    """
+    folder = Path(project).resolve() if project else find_project()
+    if folder is None and (named := os.environ.get("SQLML_PROJECT")):
+        folder = Path(named).resolve()
+    values: dict[str, Any] = {}
+    if folder is not None and (folder / PROJECT_FILE).is_file():
+        values = _read_project_file(folder / PROJECT_FILE)
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    values["project"] = folder
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"][0].lower() + first["msg"][1:]
+        raise BadSetting(key=key, value=first["input"], reason=reason) from error
+    # SQLML_PROJECT only says where to look, and the looking is done.
+    return settings.model_copy(update={"project": folder})
+
+
+def _read_project_file(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise BadSetting(key=str(path), value="its text", reason=f"it is no TOML ({error})") from error
+    sections = {"sqlml"}
+    for section in document:
+        if section not in sections:
+            raise UnknownSetting(where=path.name, key=section, suggestion=did_you_mean(section, sections))
+    values: dict[str, Any] = document.get("sqlml", {})
+    known = set(Settings.model_fields)
+    for key in values:
+        if key not in known:
+            raise UnknownSetting(where=f"{path.name} [sqlml]", key=key, suggestion=did_you_mean(key, known))
+    return values
+
+

@@ -1,0 +1,383 @@
+"""Every error that sqlml raises on purpose, one class a sentence, in one tree.
+
+    SqlmlError
+    ├── SettingsError               a setting or project file is wrong
+    │   ├── UnknownSetting
+    │   ├── BadSetting
+    │   ├── NoProject
+    │   └── MissingPackage
+    ├── StatementError              a statement of sqlml's own can't be read
+    │   ├── SyntaxMistake
+    │   ├── UnknownOption
+    │   ├── NotAvailable
+    │   └── PinnedInView
+    ├── CatalogError                what the catalog holds, or doesn't
+    │   ├── UnknownFunction
+    │   ├── FunctionExists
+    │   ├── NameTaken
+    │   ├── NameReserved
+    │   ├── CatalogUnreachable
+    │   └── CatalogFromNewerVersion
+    ├── BindingError                a call's arguments don't fit the model
+    │   ├── MissingArguments
+    │   ├── UnknownArgument
+    │   ├── WrongCount
+    │   ├── MixedArguments
+    │   ├── RepeatedArgument
+    │   ├── AmbiguousColumn
+    │   ├── UnknownColumns
+    │   ├── NoSuchOutput
+    │   └── NotNumeric
+    ├── ModelError                  a model can't be found, trusted or loaded
+    │   ├── BadReference
+    │   ├── UnknownModel
+    │   ├── RegistryUnreachable
+    │   ├── NoSignature
+    │   ├── UnsupportedModel
+    │   ├── NotTrusted
+    │   ├── ArtifactCorrupt
+    │   ├── ModelDied
+    │   ├── ModelFailedToLoad
+    │   └── CannotSave
+    ├── DataError                   a value, met while a query runs
+    │   ├── BadCast
+    │   ├── NullArgument
+    │   ├── UnknownCategory
+    │   ├── InfiniteArgument
+    │   └── PredictionFailed
+    └── EngineError                 the engine refused the statement
+
+Each class states its sentence once, in ``template``; its fields are the keyword arguments it takes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+
+def did_you_mean(value: str, candidates: Iterable[str]) -> str:
+    """The tail of an error message that names the nearest valid value, or nothing.
+
+    Example:
+        >>> did_you_mean("dealy_risk", ["delay_risk", "species"])
+        " Did you mean 'delay_risk'?"
+        >>> did_you_mean("zzz", ["delay_risk"])
+        ''
+    """
+    by_key = {candidate.casefold(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(value.casefold(), by_key, n=1, cutoff=0.6)
+    return f" Did you mean '{by_key[near[0]]}'?" if near else ""
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names in quotes, with commas between: how every message lists things.
+
+    Example:
+        >>> quoted(["a", "b"])
+        "'a', 'b'"
+    """
+    return ", ".join(f"'{name}'" for name in names)
+
+
+class SqlmlError(Exception):
+    """The root: catch this to catch everything that sqlml raises on purpose."""
+
+    template: ClassVar[str] = "{message}"
+
+    def __init__(self, **values: Any) -> None:
+        self.values = values
+        super().__init__(self.template.format(**values))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self).__name__, self.values)
+
+
+def _restore(name: str, values: dict[str, Any]) -> SqlmlError:
+    """Make an error again from its class name and fields, as it comes from another process."""
+    return error_classes()[name](**values)
+
+
+def error_classes() -> dict[str, type[SqlmlError]]:
+    """Every class of the tree by its name, parents first."""
+    found: dict[str, type[SqlmlError]] = {}
+    waiting: list[type[SqlmlError]] = [SqlmlError]
+    while waiting:
+        cls = waiting.pop(0)
+        found[cls.__name__] = cls
+        waiting.extend(cls.__subclasses__())
+    return found
+
+
+class SettingsError(SqlmlError):
+    """A setting or a project file is wrong."""
+
+
+class UnknownSetting(SettingsError):
+    """A key in sqlml.toml that no setting has."""
+
+    template = "{where} has no setting '{key}'.{suggestion}"
+
+
+class BadSetting(SettingsError):
+    """A setting's value is of the wrong kind."""
+
+    template = "The setting '{key}' can't be '{value}': {reason}."
+
+
+class NoProject(SettingsError):
+    """A command that needs a project folder ran outside one."""
+
+    template = "There is no sqlml.toml in '{folder}' or above it: run 'sqlml init' to make a project."
+
+
+class MissingPackage(SettingsError):
+    """Something was asked for whose library is not installed."""
+
+    template = "{what} needs the package '{package}': pip install 'sqlml[{extra}]'."
+
+
+class StatementError(SqlmlError):
+    """A statement of sqlml's own can't be read."""
+
+
+class SyntaxMistake(StatementError):
+    """One of sqlml's own statements is written wrongly."""
+
+    template = "In {statement}: expected {expected}, found {found}."
+
+
+class UnknownOption(StatementError):
+    """OPTIONS (...) names an option, or gives it a value, that does not exist."""
+
+    template = "{statement} has no {what} '{value}': it takes {valid}.{suggestion}"
+
+
+class NotAvailable(StatementError):
+    """A form that sqlml knows of but does not have."""
+
+    template = "{what} is not available: {instead}."
+
+
+class PinnedInView(StatementError):
+    """A view or macro would store a call that names a version, which the next session can't find."""
+
+    template = (
+        "A view or macro keeps functions by name, so '{reference}' can't stand in one: "
+        "CREATE FUNCTION ... USING MODEL '{model}' and call that."
+    )
+
+
+class CatalogError(SqlmlError):
+    """What the catalog holds, or doesn't."""
+
+
+class UnknownFunction(CatalogError):
+    """No function of that name is in the catalog."""
+
+    template = "No function is named '{name}'.{suggestion}"
+
+
+class FunctionExists(CatalogError):
+    """CREATE FUNCTION without OR REPLACE on a name that is taken."""
+
+    template = "A function named '{name}' exists: write CREATE OR REPLACE FUNCTION to change it."
+
+
+class NameTaken(CatalogError):
+    """The name, or a name that belongs to the function, is in use by something else."""
+
+    template = "'{name}' can't be made, for {owner} already has the name '{taken}': choose another name."
+
+
+class NameReserved(CatalogError):
+    """A name that sqlml keeps for its own functions, or that can't be one."""
+
+    template = "'{name}' can't name a function: {reason}."
+
+
+class CatalogUnreachable(CatalogError):
+    """The catalog's database can't be opened."""
+
+    template = "The catalog at '{url}' can't be opened ({reason}): check the setting 'catalog'."
+
+
+class CatalogFromNewerVersion(CatalogError):
+    """The catalog was written by a newer sqlml, whose tables this one doesn't know."""
+
+    template = "The catalog at '{url}' was made by a newer sqlml (revision '{revision}'): upgrade this one."
+
+
+class BindingError(SqlmlError):
+    """A call's arguments don't fit the model."""
+
+
+class MissingArguments(BindingError):
+    """A row or a list of names lacks arguments that the model requires."""
+
+    template = "'{function}' needs {missing}, which {source} does not have.{suggestion}"
+
+
+class UnknownArgument(BindingError):
+    """A named argument that the model doesn't take."""
+
+    template = "'{function}' takes no argument '{name}': it takes {valid}.{suggestion}"
+
+
+class WrongCount(BindingError):
+    """Too many or too few positional arguments."""
+
+    template = "'{function}' takes {expected} argument(s) ({arguments}), found {found}."
+
+
+class MixedArguments(BindingError):
+    """Some arguments have names and some don't."""
+
+    template = "'{function}' was given both named and positional arguments: name all of them, or none."
+
+
+class RepeatedArgument(BindingError):
+    """One argument was given twice."""
+
+    template = "'{function}' was given the argument '{name}' twice."
+
+
+class AmbiguousColumn(BindingError):
+    """Two columns could be meant by one argument."""
+
+    template = "'{function}' can't tell which column is its argument '{name}': {first} and {second} both fit."
+
+
+class UnknownColumns(BindingError):
+    """The columns behind a star or row can't be found out."""
+
+    template = "The columns of '{source}' can't be seen from where '{function}' stands ({reason}): name the arguments."
+
+
+class NoSuchOutput(BindingError):
+    """A score or probabilities were asked of a model that has none."""
+
+    template = "'{function}' has no {output}: {reason}."
+
+
+class NotNumeric(BindingError):
+    """The engine's own predict() gives a DOUBLE, which this model's answer is not."""
+
+    template = "predict('{function}', ...) gives a DOUBLE here, and '{function}' gives {type}: call {function}(...)."
+
+
+class ModelError(SqlmlError):
+    """A model can't be found, trusted or loaded."""
+
+
+class BadReference(ModelError):
+    """A text that is no model reference."""
+
+    template = (
+        "'{reference}' is no model reference: write 'models:/name@alias', 'models:/name/3' or "
+        "'runs:/run_id/path'."
+    )
+
+
+class UnknownModel(ModelError):
+    """The registry doesn't have the model, version, alias or run."""
+
+    template = "The registry at '{registry}' has no {what}.{suggestion}"
+
+
+class RegistryUnreachable(ModelError):
+    """The registry doesn't answer."""
+
+    template = "The registry at '{registry}' can't be reached ({reason}): check the setting 'registry'."
+
+
+class NoSignature(ModelError):
+    """The model says nowhere what its inputs are called."""
+
+    template = (
+        "'{model}' has no signature, and its {flavour} model has no feature names: log it again with "
+        "sqlml.log_model(model, name=..., signature_from=frame), or set one with mlflow.models.set_signature."
+    )
+
+
+class UnsupportedModel(ModelError):
+    """The model's signature or output is of a kind that no SQL function can have."""
+
+    template = "'{model}' can't be a SQL function: {reason}."
+
+
+class NotTrusted(ModelError):
+    """Loading the model would run code that it carries."""
+
+    template = (
+        "'{model}' is stored as {format}, which runs code when it is loaded ({detail}): if you trust where it "
+        'comes from, use --trust-pickle or trust = "pickle" in sqlml.toml.'
+    )
+
+
+class ArtifactCorrupt(ModelError):
+    """A file of the model isn't what was registered."""
+
+    template = (
+        "The file '{file}' of '{model}' is {state} since it was registered: run CREATE OR REPLACE FUNCTION to "
+        "fetch it from the registry again."
+    )
+
+
+class ModelDied(ModelError):
+    """The child process that tried the model ended."""
+
+    template = "'{model}' ended the process that loaded it ({how}): the artifact is broken or its library is."
+
+
+class ModelFailedToLoad(ModelError):
+    """The model's library refused it."""
+
+    template = "'{model}' can't be loaded: {library} raised {error}."
+
+
+class CannotSave(ModelError):
+    """No format that MLflow offers can hold the fitted model so that it predicts the same when loaded."""
+
+    template = "A fitted {type} can't be saved so that it loads again ({reason})."
+
+
+class DataError(SqlmlError):
+    """A value, met while a query runs."""
+
+
+class BadCast(DataError):
+    """A value that can't become the argument's type without a loss."""
+
+    template = "'{function}': the argument '{argument}' takes {type}, and {value} {reason}."
+
+
+class NullArgument(DataError):
+    """A NULL, where the function's on_null option is 'error'."""
+
+    template = "'{function}': the argument '{argument}' is NULL in {rows} of {total} rows of a batch, and on_null is 'error'."
+
+
+class UnknownCategory(DataError):
+    """A category that the model never saw and refuses."""
+
+    template = "'{function}': the model never saw {value} in the argument '{argument}' and refuses it."
+
+
+class InfiniteArgument(DataError):
+    """An infinity, which the model refuses."""
+
+    template = "'{function}': the argument '{argument}' is infinite in {rows} rows of a batch, which the model refuses."
+
+
+class PredictionFailed(DataError):
+    """The model raised while it predicted."""
+
+    template = (
+        "'{function}' ({model}) raised {error} on its batch {batch} of {rows} rows: set SQLML_DEBUG=1 to see where."
+    )
+
+
+class EngineError(SqlmlError):
+    """The engine refused the statement; its own message, unchanged."""

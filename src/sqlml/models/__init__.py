@@ -1,0 +1,1 @@
+"""A model is read: its reference, signature, private copy, trust, library and answers."""

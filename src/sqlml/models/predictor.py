@@ -1,0 +1,184 @@
+"""One version behind one function: Arrow arrays in, Arrow answers out, under the function's NULL policy."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from threadpoolctl import ThreadpoolController
+
+from sqlml.errors import (
+    InfiniteArgument,
+    NullArgument,
+    PredictionFailed,
+    SqlmlError,
+    UnknownCategory,
+)
+from sqlml.models import feed
+from sqlml.models.cast import cast_argument
+from sqlml.models.description import Description
+from sqlml.models.fitted import Fitted
+from sqlml.types import ARROW, NullPolicy, Output, output_type
+
+log = logging.getLogger("sqlml")
+
+
+class Predictor:
+    """Answers batches. Safe to call from several threads; each call runs on the thread that made it."""
+
+    def __init__(self, function: str, description: Description, fitted: Fitted, on_null: NullPolicy) -> None:
+        self.function = function
+        self.description = description
+        self.fitted = fitted
+        self.on_null = on_null
+        self._batches = itertools.count(1)
+        self._threads = ThreadpoolController()
+
+    def __repr__(self) -> str:
+        return f"<Predictor {self.function}: {self.description.title}>"
+
+    def __call__(self, output: Output, given: Sequence[pa.Array]) -> pa.Array:
+        """Answer one batch.
+
+        Args:
+            output: which of the model's outputs.
+            given: an array an argument, in signature order, all of one length, of any type that casts.
+
+        Returns:
+            An array of that length, of the type that `output_type` says.
+
+        Raises:
+            DataError: a value that can't be cast or that the model refuses; the model's own failure.
+        """
+        batch = next(self._batches)
+        arguments = self.description.arguments
+        arrays = [cast_argument(a, argument, self.function) for a, argument in zip(given, arguments, strict=True)]
+        total = len(arrays[0])
+        type_, _ = output_type(output, self.description.returns)
+        keep = self._answerable(arrays, total)
+        if keep is not None:
+            arrays = [array.filter(pa.array(keep)) for array in arrays]
+        rows = len(arrays[0])
+        # scikit-learn raises on an empty batch.
+        try:
+            answers = self._predict(output, arrays, type_) if rows else pa.nulls(0, type_)
+        except SqlmlError:
+            raise
+        except Exception as error:
+            raise self._failure(error, arrays, batch) from error
+        if keep is None:
+            return answers
+        places = pa.array(np.cumsum(keep) - 1, mask=~keep)
+        return answers.take(places)
+
+    def _answerable(self, arrays: Sequence[pa.Array], total: int) -> npt.NDArray[np.bool_] | None:
+        """Which rows reach the model; None where all do."""
+        if self.on_null == "pass":
+            return None
+        keep: npt.NDArray[np.bool_] | None = None
+        for array, argument in zip(arrays, self.description.arguments, strict=True):
+            missing = _missing(array)
+            if missing is None:
+                continue
+            if self.on_null == "error":
+                raise NullArgument(
+                    function=self.function, argument=argument.name, rows=int(missing.sum()), total=total
+                )
+            if argument.missing is None:
+                keep = ~missing if keep is None else keep & ~missing
+        return keep
+
+    def _predict(self, output: Output, arrays: Sequence[pa.Array], type_: pa.DataType) -> pa.Array:
+        rows: Any = (
+            feed.matrix(arrays)
+            if self.description.feed == "matrix"
+            else feed.frame(arrays, self.description.arguments)
+        )
+        with warnings.catch_warnings():
+            # The names were checked when the row was bound, and a warning a batch helps nobody.
+            warnings.simplefilter("ignore")
+            with self._threads.limit(limits=1, user_api="openmp"):
+                if output == "predict":
+                    return self._answers(self.fitted.predict(rows))
+                assert self.fitted.proba is not None
+                return self._probabilities(output, np.asarray(self.fitted.proba(rows)), type_)
+
+    def _answers(self, predicted: Any) -> pa.Array:
+        returns = self.description.returns
+        if returns.shape == "struct":
+            columns = [pa.array(np.asarray(predicted[name]), ARROW[type_]) for name, type_ in returns.fields]
+            return pa.StructArray.from_arrays(columns, names=[name for name, _ in returns.fields])
+        values = np.asarray(predicted)
+        if returns.shape == "list":
+            flat = _array(values.reshape(-1), ARROW[returns.scalar])
+            width = values.shape[1]
+            offsets = np.arange(0, len(flat) + 1, width, dtype=np.int32)
+            return pa.ListArray.from_arrays(pa.array(offsets), flat)
+        return _array(values.reshape(len(values)), ARROW[returns.scalar])
+
+    def _probabilities(self, output: Output, proba: npt.NDArray[Any], type_: pa.DataType) -> pa.Array:
+        classes = self.description.classes
+        assert classes is not None
+        rows, width = proba.shape
+        if output == "score":
+            return pa.array(proba[:, width - 1].astype(np.float64))
+        labels = pa.array(list(classes), ARROW[self.description.returns.scalar])
+        keys = labels.take(pa.array(np.tile(np.arange(width), rows)))
+        values = pa.array(proba.astype(np.float64).reshape(-1))
+        offsets = pa.array(np.arange(0, rows * width + 1, width, dtype=np.int32))
+        if output == "proba":
+            return pa.MapArray.from_arrays(offsets, keys, values)
+        return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([keys, values], names=["label", "prob"]))
+
+    def _failure(self, error: Exception, arrays: Sequence[pa.Array], batch: int) -> SqlmlError:
+        """What a user may read of a library's exception: never its text, which may hold rows."""
+        found = self.fitted.unknown_category and self.fitted.unknown_category.search(str(error))
+        if found:
+            return UnknownCategory(
+                function=self.function,
+                value=found["values"],
+                argument=self._argument_with(found["values"], int(found["column"]), arrays),
+            )
+        for array, argument in zip(arrays, self.description.arguments, strict=True):
+            if pa.types.is_floating(array.type):
+                infinite = pc.sum(pc.is_inf(array)).as_py() or 0
+                if infinite and isinstance(error, ValueError):
+                    return InfiniteArgument(function=self.function, argument=argument.name, rows=infinite)
+        title = self.description.title
+        kind = type(error).__name__
+        log.error("%s (%s) raised %s on its batch %d of %d rows", self.function, title, kind, batch, len(arrays[0]))
+        return PredictionFailed(function=self.function, model=title, error=kind, batch=batch, rows=len(arrays[0]))
+
+    def _argument_with(self, values: str, column: int, arrays: Sequence[pa.Array]) -> str:
+        """The argument that holds the refused value: the encoder's column number counts its own columns only."""
+        for array, argument in zip(arrays, self.description.arguments, strict=True):
+            if pa.types.is_string(array.type):
+                present = pc.unique(array).to_pylist()
+                if any(value is not None and repr(value) in values for value in present) and not any(
+                    repr(value) in values for value in self.fitted.categories.get(argument.name, ())
+                ):
+                    return argument.name
+        return self.description.arguments[min(column, len(self.description.arguments) - 1)].name
+
+
+def _missing(array: pa.Array) -> npt.NDArray[np.bool_] | None:
+    """Where an array is NULL or NaN; None where it nowhere is."""
+    if pa.types.is_floating(array.type):
+        values = array.to_numpy(zero_copy_only=False)
+        missing = np.isnan(values)
+        return missing if missing.any() else None
+    return array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+
+
+def _array(values: npt.NDArray[Any], type_: pa.DataType) -> pa.Array:
+    """Answers as Arrow: numbers without a copy of each, labels as text where they are text."""
+    if values.dtype.kind in "fiub":
+        return pa.array(values).cast(type_)
+    return pa.array(values.tolist(), type_)

@@ -1,0 +1,93 @@
+"""The types that arguments and answers have, with their Arrow and SQL names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+
+Scalar = Literal["BOOLEAN", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "VARCHAR", "BLOB", "TIMESTAMP"]
+
+ARROW: dict[str, pa.DataType] = {
+    "BOOLEAN": pa.bool_(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "VARCHAR": pa.string(),
+    "BLOB": pa.binary(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+
+NUMBERS = frozenset({"BOOLEAN", "INTEGER", "BIGINT", "FLOAT", "DOUBLE"})
+
+Output = Literal["predict", "score", "proba", "probs"]
+"""What one call asks of a model: its answer, P(last class), MAP(label -> P), or BigQuery's list of structs."""
+
+NullPolicy = Literal["propagate", "pass", "error"]
+NULL_POLICIES: tuple[NullPolicy, ...] = ("propagate", "pass", "error")
+STRATEGIES: tuple[str, ...] = ("auto", "python")
+
+
+@dataclass(frozen=True)
+class Returns:
+    """The type of a model's answer: a scalar, a list of one scalar type, or a struct of named scalars.
+
+    Example:
+        >>> Returns("scalar", (("value", "DOUBLE"),)).arrow
+        DataType(double)
+        >>> Returns("list", (("value", "BIGINT"),)).sql
+        'BIGINT[]'
+    """
+
+    shape: Literal["scalar", "list", "struct"]
+    fields: tuple[tuple[str, str], ...]
+
+    @property
+    def scalar(self) -> str:
+        """The type of the scalar, or of the list's elements."""
+        return self.fields[0][1]
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The Arrow type that a batch of answers has."""
+        if self.shape == "struct":
+            return pa.struct([pa.field(name, ARROW[type_]) for name, type_ in self.fields])
+        inner = ARROW[self.scalar]
+        return pa.list_(inner) if self.shape == "list" else inner
+
+    @property
+    def sql(self) -> str:
+        """The type as DuckDB writes it, for people to read and for registering functions."""
+        if self.shape == "struct":
+            inner = ", ".join('"' + name.replace('"', '""') + f'" {type_}' for name, type_ in self.fields)
+            return f"STRUCT({inner})"
+        return f"{self.scalar}[]" if self.shape == "list" else self.scalar
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for the catalog."""
+        return {"shape": self.shape, "fields": [list(field) for field in self.fields]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Returns:
+        """What `to_json` wrote."""
+        return cls(data["shape"], tuple((name, type_) for name, type_ in data["fields"]))
+
+
+def output_type(output: Output, returns: Returns) -> tuple[pa.DataType, str]:
+    """The Arrow and the SQL type of one output of a model whose labels are of `returns`' scalar type.
+
+    Example:
+        >>> output_type("proba", Returns("scalar", (("label", "VARCHAR"),)))[1]
+        'MAP(VARCHAR, DOUBLE)'
+    """
+    label = returns.scalar
+    if output == "score":
+        return pa.float64(), "DOUBLE"
+    if output == "proba":
+        return pa.map_(ARROW[label], pa.float64()), f"MAP({label}, DOUBLE)"
+    if output == "probs":
+        struct = pa.struct([("label", ARROW[label]), ("prob", pa.float64())])
+        return pa.list_(struct), f"STRUCT(label {label}, prob DOUBLE)[]"
+    return returns.arrow, returns.sql
