@@ -91,12 +91,25 @@ class SqlmlError(Exception):
         super().__init__(self.template.format(**values))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self).__name__, self.values)
+        return restore, (type(self).__name__, self.values, str(self))
 
 
-def _restore(name: str, values: dict[str, Any]) -> SqlmlError:
-    """Make an error again from its class name and fields, as it comes from another process."""
-    return error_classes()[name](**values)
+def restore(name: str, values: dict[str, Any], message: str) -> SqlmlError | None:
+    """Make an error again from its class's name, fields and message, as it comes out of an engine or a process.
+
+    Example:
+        >>> restore("UnknownFunction", {"name": "f"}, "No function is named 'f'.")
+        UnknownFunction("No function is named 'f'.")
+        >>> restore("ValueError", {}, "x") is None
+        True
+    """
+    cls = error_classes().get(name)
+    if cls is None:
+        return None
+    error = cls.__new__(cls)
+    error.values = values
+    Exception.__init__(error, message)
+    return error
 
 
 def error_classes() -> dict[str, type[SqlmlError]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,19 +76,32 @@ class Returns:
         return cls(data["shape"], tuple((name, type_) for name, type_ in data["fields"]))
 
 
-def output_type(output: Output, returns: Returns) -> tuple[pa.DataType, str]:
-    """The Arrow and the SQL type of one output of a model whose labels are of `returns`' scalar type.
+def label_type(classes: Sequence[Any]) -> str:
+    """The SQL type of a model's labels.
 
     Example:
-        >>> output_type("proba", Returns("scalar", (("label", "VARCHAR"),)))[1]
+        >>> label_type(["no", "yes"]), label_type([0, 1]), label_type([False, True])
+        ('VARCHAR', 'BIGINT', 'BOOLEAN')
+    """
+    for type_, name in ((bool, "BOOLEAN"), (int, "BIGINT"), (float, "DOUBLE")):
+        if all(isinstance(label, type_) for label in classes):
+            return name
+    return "VARCHAR"
+
+
+def output_type(output: Output, returns: Returns, classes: Sequence[Any] | None) -> tuple[pa.DataType, str]:
+    """The Arrow and the SQL type of one output of a model.
+
+    Example:
+        >>> output_type("proba", Returns("scalar", (("label", "VARCHAR"),)), ["no", "yes"])[1]
         'MAP(VARCHAR, DOUBLE)'
     """
-    label = returns.scalar
+    if output == "predict":
+        return returns.arrow, returns.sql
     if output == "score":
         return pa.float64(), "DOUBLE"
+    label = label_type(classes or ())
     if output == "proba":
         return pa.map_(ARROW[label], pa.float64()), f"MAP({label}, DOUBLE)"
-    if output == "probs":
-        struct = pa.struct([("label", ARROW[label]), ("prob", pa.float64())])
-        return pa.list_(struct), f"STRUCT(label {label}, prob DOUBLE)[]"
-    return returns.arrow, returns.sql
+    struct = pa.struct([("label", ARROW[label]), ("prob", pa.float64())])
+    return pa.list_(struct), f"STRUCT(label {label}, prob DOUBLE)[]"

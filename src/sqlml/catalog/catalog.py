@@ -198,6 +198,13 @@ class Catalog:
         with self._database.reading() as connection:
             return connection.scalar(select(trusted.c.digest).filter_by(digest=digest)) is not None
 
+    def proof(self, version_id: int, strategy: str) -> Proof | None:
+        """What a strategy of a version was last compared on; None where it never was."""
+        statement = select(proofs).filter_by(version_id=version_id, strategy=strategy).order_by(proofs.c.proved_at.desc())
+        with self._database.reading() as connection:
+            row = connection.execute(statement).mappings().first()
+        return None if row is None else Proof(**{field: row[field] for field in Proof.__dataclass_fields__})
+
 
 def _revision(connection: Connection) -> int:
     return int(connection.execute(select(state.c.revision)).scalar_one())

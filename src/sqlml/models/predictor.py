@@ -25,7 +25,7 @@ from sqlml.models import feed
 from sqlml.models.cast import cast_argument
 from sqlml.models.description import Description
 from sqlml.models.fitted import Fitted
-from sqlml.types import ARROW, NullPolicy, Output, output_type
+from sqlml.types import ARROW, NullPolicy, Output, label_type, output_type
 
 log = logging.getLogger("sqlml")
 
@@ -61,7 +61,7 @@ class Predictor:
         arguments = self.description.arguments
         arrays = [cast_argument(a, argument, self.function) for a, argument in zip(given, arguments, strict=True)]
         total = len(arrays[0])
-        type_, _ = output_type(output, self.description.returns)
+        type_, _ = output_type(output, self.description.returns, self.description.classes)
         keep = self._answerable(arrays, total)
         if keep is not None:
             arrays = [array.filter(pa.array(keep)) for array in arrays]
@@ -129,7 +129,7 @@ class Predictor:
         rows, width = proba.shape
         if output == "score":
             return pa.array(proba[:, width - 1].astype(np.float64))
-        labels = pa.array(list(classes), ARROW[self.description.returns.scalar])
+        labels = pa.array(list(classes), ARROW[label_type(classes)])
         keys = labels.take(pa.array(np.tile(np.arange(width), rows)))
         values = pa.array(proba.astype(np.float64).reshape(-1))
         offsets = pa.array(np.arange(0, rows * width + 1, width, dtype=np.int32))

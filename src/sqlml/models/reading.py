@@ -139,7 +139,8 @@ class ModelReader:
             stderr=sys.stderr if self._debug else self._printed,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            # The child finds what the parent does: sqlml itself, and the modules that a trusted pickle names.
+            env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             # Ctrl-C is the parent's to answer.
             start_new_session=True,
         )

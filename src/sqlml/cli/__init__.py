@@ -1,0 +1,121 @@
+"""The command line. Each command lies in a file of its own, which is imported when the command is called."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from sqlml.cli.failing import exit_codes
+from sqlml.cli.options import Debug
+from sqlml.cli.page import as_written, plain
+from sqlml.errors import MissingPackage
+
+
+class Command(NamedTuple):
+    """Where a command is, and what the list of commands says of it: the first line of its own help."""
+
+    module: str
+    name: str
+    summary: str
+    extra: str = "models"
+
+
+# A list, not a search: importing a command to read its first line would cost seconds, for `log` and `demo` need mlflow.
+COMMANDS: Mapping[str, Command] = {
+    "sql": Command("sqlml.cli.sql", "sql", "Run a statement and print its rows; one that writes changes your data."),
+    "explain": Command("sqlml.cli.explain", "explain", "Print what a statement would do, and change nothing."),
+    "shell": Command("sqlml.cli.shell", "shell", "Run statements as you type them; one that writes changes your data."),
+    "init": Command("sqlml.cli.init", "init", "Make a project folder; a file that is there stays as it is."),
+    "functions": Command("sqlml.cli.functions", "app", "List, show, register and drop the functions of the project."),
+    "sync": Command("sqlml.cli.lifecycle", "sync", "Move functions to the version that their alias now points at."),
+    "apply": Command("sqlml.cli.lifecycle", "apply", "Make the catalog hold what the files in udfs/ declare."),
+    "log": Command("sqlml.cli.log", "log", "Put a fitted model from a file into the registry, as a new version."),
+    "doctor": Command("sqlml.cli.doctor", "doctor", "Check what sqlml needs, and change nothing."),
+    "demo": Command("sqlml.cli.demo", "demo", "Train two small models and query them, in a folder of its own.", "demo"),
+}
+
+EXIT_CODES = """\
+\b
+Exit codes:
+  0    done
+  1    an error of sqlml, of the engine or of a file; 'doctor' found something broken
+  2    the command line is wrong
+  70   a bug in sqlml
+  130  interrupted with Ctrl-C
+"""
+
+
+class LazyGroup(TyperGroup):
+    """The commands of `COMMANDS`: a name and a line each, until one is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands.update(
+            {name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()}
+        )
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command itself, where the list holds a stand-in."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, None if found is None or name is None else load(name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error becomes a line and an exit code."""
+        with exit_codes():
+            return super().invoke(ctx)
+
+
+def load(name: str) -> Any:
+    """Import a command.
+
+    Raises:
+        MissingPackage: it needs a library that is not installed.
+    """
+    command = COMMANDS[name]
+    try:
+        module = importlib.import_module(command.module)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "sqlml"):
+            raise
+        raise MissingPackage(what=f"'sqlml {name}'", package=package, extra=command.extra) from error
+    found = getattr(module, command.name)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    app = plain(typer.Typer)
+    app.command(name, help=as_written(found))(found)
+    return typer.main.get_command(app)
+
+
+app = plain(typer.Typer, cls=LazyGroup, no_args_is_help=True, epilog=EXIT_CODES)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sqlml {importlib.metadata.version('sqlml')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Debug = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Call the models of an MLflow registry as SQL functions, inside the engine that holds the data.
+
+    Example:
+      sqlml demo
+      sqlml sql "SELECT 42 AS answer"
+    """
+
+
+def main() -> None:
+    """The entry point of the command `sqlml`."""
+    app(prog_name="sqlml")

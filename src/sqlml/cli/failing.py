@@ -1,0 +1,63 @@
+"""What a shell user sees of an error: one line and an exit code, and no traceback unless it was asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from typer.exceptions import Abort, Exit, TyperException
+
+from sqlml.errors import SqlmlError
+
+ERROR, BUG, INTERRUPTED = 1, 70, 130
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn what the body raises into a line on standard error and an exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (Exit, Abort, TyperException):
+        raise
+    except KeyboardInterrupt as error:
+        typer.echo("Interrupted.", err=True)
+        raise Exit(INTERRUPTED) from error
+    except BrokenPipeError as error:
+        # Whoever read has read enough (`| head`). Python would complain when it flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(0) from error
+    except Exception as error:
+        show(error)
+        raise Exit(ERROR if isinstance(error, SqlmlError | OSError) else BUG) from error
+
+
+def show(error: Exception) -> None:
+    """Print an error: its sentence, and before it, with `--debug`, where it comes from."""
+    if debugging():
+        traceback.print_exception(error)
+    typer.echo(f"Error: {sentence(error)}", err=True)
+
+
+def sentence(error: Exception) -> str:
+    """What happened, as one paragraph.
+
+    Example:
+        >>> sentence(FileNotFoundError(2, "No such file or directory", "a.csv"))
+        "'a.csv': No such file or directory."
+    """
+    if isinstance(error, SqlmlError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"'{error.filename}': {error.strerror}." if error.filename else f"{error.strerror}."
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]} This is a bug in sqlml: --debug shows where."
+
+
+def debugging() -> bool:
+    """Whether a traceback was asked for."""
+    return os.environ.get("SQLML_DEBUG", "").casefold() in ("1", "true", "yes", "on")

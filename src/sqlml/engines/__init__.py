@@ -1,0 +1,63 @@
+"""An engine differs, and only here: which there are, and how each is opened."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlml.engines.engine import Engine
+from sqlml.errors import BadSetting, MissingPackage, quoted
+
+
+class Entry(NamedTuple):
+    """Where an engine is, what to install for it, and the modules that its connections' classes are of."""
+
+    module: str
+    type: str
+    package: str
+    extra: str
+    connections: tuple[str, ...]
+
+
+ENGINES: Mapping[str, Entry] = {
+    "duckdb": Entry("sqlml.engines.duckdb", "DuckDBEngine", "duckdb", "models", ("duckdb", "_duckdb")),
+}
+
+
+def open_engine(name: str, database: str) -> Engine:
+    """Open an engine by its name.
+
+    Raises:
+        BadSetting: there is no such engine.
+        MissingPackage: its library is not installed.
+        EngineError: the database can't be opened.
+    """
+    engine: Engine = _type_of(name).open(database)
+    return engine
+
+
+def engine_over(connection: Any) -> Engine:
+    """The engine of a connection that the user holds.
+
+    Raises:
+        BadSetting: the object is no connection of an engine that sqlml knows.
+    """
+    module = type(connection).__module__.split(".")[0]
+    for name, entry in ENGINES.items():
+        if module in entry.connections:
+            engine: Engine = _type_of(name)(connection, owned=False)
+            return engine
+    kinds = "a DuckDB connection, a database file's path, or nothing"
+    raise BadSetting(key="target", value=type(connection).__name__, reason=f"connect() takes {kinds}")
+
+
+def _type_of(name: str) -> Any:
+    if name not in ENGINES:
+        raise BadSetting(key="engine", value=name, reason=f"the engines are {quoted(ENGINES)}")
+    entry = ENGINES[name]
+    try:
+        module = importlib.import_module(entry.module)
+    except ModuleNotFoundError as error:
+        raise MissingPackage(what=f"The engine '{name}'", package=entry.package, extra=entry.extra) from error
+    return getattr(module, entry.type)

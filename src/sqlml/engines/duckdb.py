@@ -1,0 +1,322 @@
+"""DuckDB: the embedded engine. The only import of duckdb."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from sqlml.engines.engine import Column, Engine, Parameters
+from sqlml.errors import CatalogUnreachable, EngineError, NotNumeric, SqlmlError, UnknownFunction, did_you_mean, restore
+from sqlml.models.answering import Answerer
+from sqlml.query.text import identifier
+from sqlml.types import Output, output_type
+
+CATALOG = "sqlml"
+_PUBLIC: Mapping[Output, str] = {"predict": "", "score": "_score", "proba": "_proba"}
+_GENERIC: Mapping[str, tuple[Output, str]] = {
+    "predict": ("predict", "DOUBLE"),
+    "predict_score": ("score", "DOUBLE"),
+    "predict_proba": ("proba", "MAP(VARCHAR, DOUBLE)"),
+}
+_FROM_UDF = re.compile(r"Python exception occurred while executing the UDF: (?P<name>\w+): (?P<message>.*)", re.DOTALL)
+_UNKNOWN = re.compile(r"(?:Scalar )?Function with name \"?(?P<name>\w+)\"? does not exist")
+_RENAMED = re.compile(r"(?P<base>.+)_[0-9]+", re.DOTALL)
+
+
+class _Shared:
+    """What the cursors of one session have in common: the native functions, which the whole database sees."""
+
+    def __init__(self, owner: duckdb.DuckDBPyConnection) -> None:
+        # A pending result blocks create_function on its connection, so that the functions have one of their own.
+        self.owner = owner
+        self.names: set[str] = set()
+        self.generic: Mapping[str, Answerer] = {}
+        self.lock = threading.RLock()
+        self.token = hashlib.sha256(str(id(owner)).encode()).hexdigest()[:6]
+        self.users = 0
+
+
+class DuckDBEngine(Engine):
+    """A DuckDB connection, opened here or held by the user."""
+
+    name = "duckdb"
+    dialect = "duckdb"
+
+    def __init__(self, connection: Any, *, owned: bool, shared: _Shared | None = None) -> None:
+        self.connection = connection
+        self._owned = owned
+        self._shared = shared or _Shared(connection.cursor())
+        self._shared.users += 1
+        self._macros: set[str] = set()
+        self._closed = False
+        if owned:
+            # So that a data frame in the caller's variables is found from inside our own call.
+            _do(connection, "SET python_scan_all_frames = true")
+
+    def __repr__(self) -> str:
+        return f"<DuckDBEngine {'owned' if self._owned else 'held'}>"
+
+    @classmethod
+    def open(cls, path: str) -> DuckDBEngine:
+        """A database file, or `:memory:`.
+
+        Raises:
+            EngineError: the file can't be opened, or another process holds it.
+        """
+        try:
+            return cls(duckdb.connect(path), owned=True)
+        except duckdb.Error as error:
+            raise EngineError(message=str(error)) from error
+
+    def columns(self, query: str) -> Sequence[Column]:
+        with self._frames_visible(), self._mapped():
+            relation = self.connection.sql(query)
+            types = [_fields_of(type_) for type_ in relation.types]
+            return [Column(name, fields) for name, fields in zip(_original(relation.columns), types, strict=True)]
+
+    def register(self, answerer: Answerer, output: Output) -> str:
+        key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
+        name = f"__sqlml_{self._shared.token}_{key}_{answerer.function}_{output}".lower()
+        with self._shared.lock:
+            if name not in self._shared.names:
+                _, type_ = output_type(output, answerer.description.returns, answerer.description.classes)
+
+                def answer(*given: pa.ChunkedArray) -> pa.Array:
+                    return answerer(output, [_renamed_back(array) for array in given])
+
+                self._create(name, answer, type_)
+        return name
+
+    def _create(self, name: str, answer: Callable[..., pa.Array], type_: str) -> None:
+        # parameters=None: any number of arguments of any type; a list would refuse *args.
+        self._shared.owner.create_function(
+            name,
+            answer,
+            None,
+            _type(self._shared.owner, type_),
+            type="arrow",  # type: ignore[arg-type]
+            null_handling="special",  # type: ignore[arg-type]
+        )
+        self._shared.names.add(name)
+
+    def publish(self, answerer: Answerer) -> None:
+        names = [argument.name for argument in answerer.description.arguments]
+        parameters = ", ".join(identifier(name) for name in names)
+        # A macro can't have two parameters that differ only in case, and with one a row goes the same way.
+        by_name = len(names) > 1 and len({name.casefold() for name in names}) == len(names)
+        row = "__row" if len(names) > 1 else identifier(names[0])
+        for output in answerer.description.outputs():
+            if output not in _PUBLIC:
+                continue
+            hidden = self.register(answerer, output)
+            macro = answerer.function + _PUBLIC[output]
+            overloads = f"({row}) AS {hidden}({row})" + (f", ({parameters}) AS {hidden}({parameters})" if by_name else "")
+            with self._mapped():
+                _do(self.connection, f"CREATE OR REPLACE TEMP MACRO {identifier(macro)}{overloads}")
+            self._macros.add(macro)
+        for output, suffix in _PUBLIC.items():
+            if output not in answerer.description.outputs():
+                self._drop_macro(answerer.function + suffix)
+
+    def withdraw(self, function: str) -> None:
+        for suffix in _PUBLIC.values():
+            self._drop_macro(function + suffix)
+
+    def _drop_macro(self, macro: str) -> None:
+        if macro in self._macros:
+            with contextlib.suppress(duckdb.Error):
+                _do(self.connection, f"DROP MACRO IF EXISTS temp.main.{identifier(macro)}")
+            self._macros.discard(macro)
+
+    def publish_generic(self, answerers: Mapping[str, Answerer]) -> None:
+        shared = self._shared
+        with shared.lock:
+            shared.generic = dict(answerers)
+            for name, (output, type_) in _GENERIC.items():
+                if name in shared.names:
+                    continue
+                # Another session of this database may have made it; its functions are then found there.
+                with contextlib.suppress(duckdb.CatalogException):
+                    self._create(name, _generic(shared, output), type_)
+
+    def owner_of(self, name: str) -> str | None:
+        if name.casefold() in {macro.casefold() for macro in self._macros}:
+            return None
+        query = """
+            SELECT CASE WHEN internal THEN 'DuckDB' ELSE 'a ' || function_type || ' of the database' END
+            FROM duckdb_functions() WHERE lower(function_name) = lower(?) LIMIT 1
+        """
+        found = self.connection.cursor().execute(query, [name]).fetchall()
+        return str(found[0][0]) if found else None
+
+    def show_catalog(self, tables: Mapping[str, pa.Table]) -> None:
+        owner = self._shared.owner
+        with self._shared.lock:
+            attached = "SELECT type FROM duckdb_databases() WHERE database_name = ?"
+            if not owner.execute(attached, [CATALOG]).fetchall():
+                _do(owner, f"ATTACH ':memory:' AS {CATALOG}")
+            for name, table in tables.items():
+                owner.register("__sqlml_rows", table)
+                try:
+                    _do(owner, f"CREATE OR REPLACE TABLE {CATALOG}.main.{identifier(name)} AS FROM __sqlml_rows")
+                except duckdb.Error as error:
+                    raise CatalogUnreachable(url=f"{CATALOG}.{name}", reason=str(error).splitlines()[0]) from error
+                finally:
+                    owner.unregister("__sqlml_rows")
+
+    def rows(self, text: str, parameters: Parameters = None) -> Any:
+        with self._frames_visible(), self._mapped():
+            return self.connection.sql(text, params=parameters) if parameters else self.connection.sql(text)
+
+    def table(self, rows: pa.Table) -> Any:
+        return self.connection.from_arrow(rows)
+
+    def tables(self) -> list[str]:
+        query = """
+            SELECT table_name FROM information_schema.tables
+            WHERE table_catalog IN (current_database(), 'temp') ORDER BY ALL
+        """
+        return [str(name) for (name,) in self.connection.cursor().execute(query).fetchall()]
+
+    def error(self, error: BaseException) -> SqlmlError | None:
+        return _mapped(error) if isinstance(error, duckdb.Error) else None
+
+    def unknown_function(self, error: SqlmlError) -> str | None:
+        found = _UNKNOWN.search(str(error))
+        return found["name"] if found else None
+
+    def interrupt(self) -> None:
+        self.connection.interrupt()
+
+    def cursor(self) -> DuckDBEngine:
+        return DuckDBEngine(self.connection.cursor(), owned=True, shared=self._shared)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for macro in list(self._macros):
+            self._drop_macro(macro)
+        shared = self._shared
+        shared.users -= 1
+        if shared.users == 0:
+            # What stays registered is reported as a leak when the interpreter ends.
+            for name in shared.names:
+                with contextlib.suppress(duckdb.Error):
+                    shared.owner.remove_function(name)
+            shared.names.clear()
+            with contextlib.suppress(duckdb.Error):
+                _do(shared.owner, f"DETACH DATABASE IF EXISTS {CATALOG}")
+            shared.owner.close()
+        if self._owned:
+            self.connection.close()
+
+    @contextlib.contextmanager
+    def _frames_visible(self) -> Any:
+        """Let a user's connection find a data frame in the caller's variables, though our call lies between."""
+        if self._owned:
+            yield
+            return
+        setting = "python_scan_all_frames"
+        before = self._shared.owner.execute(f"SELECT current_setting('{setting}')").fetchall()
+        if before[0][0]:
+            yield
+            return
+        _do(self._shared.owner, f"SET GLOBAL {setting} = true")
+        try:
+            yield
+        finally:
+            _do(self._shared.owner, f"SET GLOBAL {setting} = false")
+
+    @contextlib.contextmanager
+    def _mapped(self) -> Any:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise _mapped(error) from error
+
+
+def _do(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Run a statement to its end: a result that nobody reads blocks the connection."""
+    connection.execute(statement).fetchall()
+
+
+def _generic(shared: _Shared, output: Output) -> Callable[..., pa.Array]:
+    """The engine's own `predict(name, ...)`, which finds its function by name in every batch."""
+
+    def answer(*given: pa.ChunkedArray) -> pa.Array:
+        rows = len(given[0])
+        names = {str(name) for name in given[0].unique().to_pylist()}
+        if len(names) != 1:
+            raise EngineError(message="predict(...) takes one function's name, the same for every row")
+        name = names.pop()
+        answerer = shared.generic.get(name.casefold())
+        if answerer is None:
+            suggestion = did_you_mean(name, (held.function for held in shared.generic.values()))
+            raise UnknownFunction(name=name, suggestion=suggestion)
+        answers = answerer(output, [_renamed_back(array) for array in given[1:]])
+        assert len(answers) == rows
+        if output == "proba":
+            keys = pa.array([str(key) for key in answers.keys.to_pylist()], pa.string())
+            return pa.MapArray.from_arrays(answers.offsets, keys, answers.items)
+        if output == "predict" and (pa.types.is_nested(answers.type) or not _is_number(answers.type)):
+            raise NotNumeric(function=name, type=answerer.description.returns.sql)
+        return answers.cast(pa.float64())
+
+    return answer
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_))
+
+
+def _type(owner: duckdb.DuckDBPyConnection, text: str) -> Any:
+    """A type as create_function takes it: the text of a nested one isn't always read, a dummy column's type is."""
+    return owner.sql(f"SELECT CAST(NULL AS {text}) AS x").types[0]
+
+
+def _fields_of(type_: Any) -> tuple[str, ...] | None:
+    return tuple(name for name, _ in type_.children) if type_.id == "struct" else None
+
+
+def _original(names: Sequence[str]) -> list[str]:
+    """Undo DuckDB's renaming of a column that differs from an earlier one in nothing but case: a, A_1.
+
+    Under its new name the second would be passed over in silence, and which one a user means can't be known.
+    """
+    seen: dict[str, str] = {}
+    found = []
+    for name in names:
+        match = _RENAMED.fullmatch(name)
+        base = match["base"] if match else None
+        if base is not None and base.casefold() in seen and seen[base.casefold()] != base:
+            found.append(base)
+            continue
+        seen.setdefault(name.casefold(), name)
+        found.append(name)
+    return found
+
+
+def _renamed_back(array: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_struct(array.type):
+        return array
+    names = [field.name for field in array.type]
+    originals = _original(names)
+    if originals == names:
+        return array
+    rows = array.combine_chunks()
+    return pa.chunked_array([pa.StructArray.from_arrays(rows.flatten(), names=originals)])
+
+
+def _mapped(error: duckdb.Error) -> SqlmlError:
+    """The engine's exception as one of ours: our own that went through a UDF comes back as it was."""
+    if found := _FROM_UDF.search(str(error)):
+        return restore(found["name"], {}, found["message"]) or EngineError(message=found["message"])
+    return EngineError(message=str(error))

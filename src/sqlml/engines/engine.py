@@ -1,0 +1,101 @@
+"""The contract that an engine fulfils; everything above is the same for all of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from sqlml.errors import SqlmlError
+from sqlml.models.answering import Answerer
+from sqlml.types import Output
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a query: its name and, where it is a row itself, its fields' names."""
+
+    name: str
+    fields: tuple[str, ...] | None = None
+
+
+class Engine(ABC):
+    """DuckDB, or another that holds the data: it binds, runs and answers statements.
+
+    `dialect` is sqlglot's name of its SQL.
+    """
+
+    name: ClassVar[str]
+    dialect: ClassVar[str]
+
+    @abstractmethod
+    def columns(self, query: str) -> Sequence[Column]:
+        """The columns of a query, without running it; raises EngineError where it can't be bound."""
+
+    @abstractmethod
+    def register(self, answerer: Answerer, output: Output) -> str:
+        """Make one output of a version callable; gives the name to call it by, the same one every time.
+
+        The function takes the arguments in signature order, or one row that it binds by name.
+        """
+
+    @abstractmethod
+    def publish(self, answerer: Answerer) -> None:
+        """Make `f`, `f_score` and `f_proba` callable in the engine's own SQL, by position, name and row."""
+
+    @abstractmethod
+    def withdraw(self, function: str) -> None:
+        """Take a published function's names out of the engine's own SQL."""
+
+    @abstractmethod
+    def publish_generic(self, answerers: Mapping[str, Answerer]) -> None:
+        """Let the engine's own `predict('f', ...)` find these functions, by their casefolded names."""
+
+    @abstractmethod
+    def owner_of(self, name: str) -> str | None:
+        """What, not being sqlml's, already answers to that function name; None where nothing does."""
+
+    @abstractmethod
+    def show_catalog(self, tables: Mapping[str, pa.Table]) -> None:
+        """Make the catalog's tables readable as `sqlml.<name>`."""
+
+    @abstractmethod
+    def rows(self, text: str, parameters: Parameters = None) -> Any:
+        """Run a statement; gives the engine's own relation, or None where there are no rows to read.
+
+        Raises:
+            EngineError: the engine refused it.
+        """
+
+    @abstractmethod
+    def table(self, rows: pa.Table) -> Any:
+        """An Arrow table as the engine's own relation."""
+
+    @abstractmethod
+    def tables(self) -> list[str]:
+        """The tables and views that a statement can name."""
+
+    @abstractmethod
+    def error(self, error: BaseException) -> SqlmlError | None:
+        """The engine's own exception as one of sqlml's; None where it is not the engine's."""
+
+    @abstractmethod
+    def unknown_function(self, error: SqlmlError) -> str | None:
+        """The name that the engine's complaint says no function has; None where it complains of something else."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Stop the statement that runs now; from another thread."""
+
+    @abstractmethod
+    def cursor(self) -> Engine:
+        """A second connection to the same data, for another thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Take everything of sqlml's out of the engine; close the connection if it is sqlml's own."""

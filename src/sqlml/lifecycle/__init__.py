@@ -1,0 +1,1 @@
+"""A model changes: it is registered, its alias moves, a project's files are applied."""

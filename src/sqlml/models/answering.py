@@ -1,0 +1,117 @@
+"""A version behind a function, loaded when it is first needed, answering whatever an engine hands it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from sqlml.errors import AmbiguousColumn, MissingArguments, WrongCount, did_you_mean, quoted
+from sqlml.models.description import Argument, Description
+from sqlml.types import Output
+
+if TYPE_CHECKING:
+    from sqlml.models.predictor import Predictor
+
+
+class Answerer:
+    """Answers calls of one function at one version.
+
+    `key` tells it from any other version or setting of a function of that name.
+    """
+
+    def __init__(self, function: str, key: str, description: Description, load: Callable[[], Predictor]) -> None:
+        self.function = function
+        self.key = key
+        self.description = description
+        self._load = load
+        self._predictor: Predictor | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Answerer {self.function}: {self.description.title}>"
+
+    def predictor(self) -> Predictor:
+        """The loaded model; loads it at the first call."""
+        if self._predictor is None:
+            with self._lock:
+                if self._predictor is None:
+                    self._predictor = self._load()
+        return self._predictor
+
+    def __call__(self, output: Output, given: Sequence[pa.ChunkedArray]) -> pa.Array:
+        """Answer a batch given as an array an argument, or as one array of rows.
+
+        Raises:
+            BindingError: the row lacks an argument, or the number of arguments is wrong.
+            DataError: as `Predictor` says.
+        """
+        arrays = [_one(array) for array in given]
+        if len(arrays) == 1 and pa.types.is_struct(arrays[0].type):
+            arrays = _fields(arrays[0], self.description.arguments, self.function)
+        elif len(arrays) != len(self.description.arguments):
+            raise wrong_count(self.function, self.description.arguments, len(arrays))
+        return self.predictor()(output, arrays)
+
+
+def wrong_count(function: str, arguments: Sequence[Argument], found: int) -> WrongCount:
+    """The error for too many or too few positions."""
+    shown = ", ".join(argument.name for argument in arguments[:20]) + (", ..." if len(arguments) > 20 else "")
+    return WrongCount(function=function, expected=len(arguments), arguments=shown, found=found)
+
+
+def match_names(
+    function: str, arguments: Sequence[Argument], names: Sequence[str], source: str, shown: Callable[[int], str]
+) -> list[int | None]:
+    """For each argument the place of its name among `names`: the same case first, else any; None if it may be absent.
+
+    Args:
+        function: the function's name, for messages.
+        arguments: the model's, in signature order.
+        names: the names there are, of columns or fields.
+        source: what has the names, for messages: "the row of 't'".
+        shown: how the name at a place is written in a message.
+
+    Raises:
+        MissingArguments: required ones that are not there, with the nearest name.
+        AmbiguousColumn: two names that fit, which differ only in case or come from two tables.
+    """
+    exact: dict[str, list[int]] = {}
+    folded: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        exact.setdefault(name, []).append(place)
+        folded.setdefault(name.casefold(), []).append(place)
+    twins = {key for key in folded if sum(argument.name.casefold() == key for argument in arguments) > 1}
+    found: list[int | None] = []
+    missing: list[str] = []
+    for argument in arguments:
+        key = argument.name.casefold()
+        # Only a model whose own arguments differ in nothing but case can tell such columns apart.
+        fits = exact.get(argument.name, []) if key in twins else folded.get(key, [])
+        if len(fits) > 1:
+            first, second = shown(fits[0]), shown(fits[1])
+            raise AmbiguousColumn(function=function, name=argument.name, first=first, second=second)
+        if not fits and argument.required:
+            missing.append(argument.name)
+        found.append(fits[0] if fits else None)
+    if missing:
+        raise MissingArguments(
+            function=function, missing=quoted(missing), source=source, suggestion=did_you_mean(missing[0], names)
+        )
+    return found
+
+
+def _one(array: pa.ChunkedArray | pa.Array) -> pa.Array:
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+
+
+def _fields(rows: pa.StructArray, arguments: Sequence[Argument], function: str) -> list[pa.Array]:
+    names = [field.name for field in rows.type]
+    places = match_names(function, arguments, names, "its row", lambda place: f"'{names[place]}'")
+    # flatten() carries a NULL of the row into its fields.
+    columns = rows.flatten()
+    return [pa.nulls(len(rows)) if place is None else columns[place] for place in places]

@@ -1,0 +1,1 @@
+"""A statement enters: text, then tokens and a tree, then our statements and calls."""

@@ -1,0 +1,490 @@
+"""The ad-hoc door: connect, then write SQL that calls models."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from sqlml.catalog import Catalog, Function, Snapshot
+from sqlml.config import Settings, load_settings
+from sqlml.engines import engine_over, open_engine
+from sqlml.engines.engine import Column, Engine, Parameters
+from sqlml.errors import EngineError, SqlmlError, UnknownFunction, did_you_mean
+from sqlml.lifecycle import results
+from sqlml.lifecycle.information import FunctionInfo, information
+from sqlml.lifecycle.project import Change, changes, read_functions
+from sqlml.lifecycle.registration import Move, Options, Registrar
+from sqlml.models.answering import Answerer
+from sqlml.models.artifact import ArtifactStore
+from sqlml.models.description import Description
+from sqlml.models.reading import ModelReader
+from sqlml.models.reference import ModelReference
+from sqlml.planner import Plan, Target, plan_query, split_target
+from sqlml.query.calls import SUFFIXES, find_calls
+from sqlml.query.passes.ml_predict import Predicted, expand_ml_predict
+from sqlml.query.statements import (
+    CreateFunction,
+    DescribeFunction,
+    DropFunction,
+    ExplainPredict,
+    Query,
+    ShowFunctions,
+    Statement,
+    mentions,
+    read,
+)
+from sqlml.query.text import is_word, numbered_placeholders, tokenize
+from sqlml.types import Output
+
+if TYPE_CHECKING:
+    from sqlml.models.predictor import Predictor
+
+
+def connect(
+    target: Any = None, *, engine: str | None = None, project: str | Path | None = None, **settings: Any
+) -> Session:
+    """Open a session.
+
+    Args:
+        target: a DuckDB file's path, a DuckDB connection that you hold, or nothing: what the settings say.
+        engine: the engine's name; DuckDB unless the settings say otherwise.
+        project: the project folder; else the nearest one above the working directory, else one in memory.
+        **settings: any key of `sqlml.toml`, which wins over the file but not over the environment.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        CatalogError: the catalog can't be opened.
+        EngineError: the database can't be opened.
+
+    Example:
+        >>> with connect(registry="sqlite:///mlflow.db") as db:
+        ...     db.sql("SELECT 42 AS answer").fetchall()
+        [(42,)]
+    """
+    held = load_settings(project, engine=engine, **settings)
+    if target is None:
+        opened = open_engine(held.engine, held.database_path)
+    elif isinstance(target, str | Path):
+        opened = open_engine(held.engine, str(target))
+    else:
+        opened = engine_over(target)
+    try:
+        return Session(held, opened, _Parts.open(held))
+    except BaseException:
+        opened.close()
+        raise
+
+
+class _Parts:
+    """What the cursors of one session share: the catalog, the model reader, the loaded models."""
+
+    def __init__(self, catalog: Catalog, reader: ModelReader, scratch: str | None, *, trust: bool) -> None:
+        self.catalog = catalog
+        self.reader = reader
+        self.scratch = scratch
+        self.registrar = Registrar(catalog, reader, trust=trust)
+        self.answerers: dict[str, Answerer] = {}
+
+    @classmethod
+    def open(cls, settings: Settings) -> _Parts:
+        scratch = None if settings.state_folder else tempfile.mkdtemp(prefix="sqlml-")
+        root = settings.state_folder or Path(str(scratch))
+        try:
+            catalog = Catalog.open(settings.catalog_url)
+        except BaseException:
+            if scratch:
+                shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        reader = ModelReader(settings.registry_uri, ArtifactStore(root / "artifacts"), debug=settings.debug)
+        return cls(catalog, reader, scratch, trust=settings.trust == "pickle")
+
+    def close(self) -> None:
+        self.reader.close()
+        self.catalog.close()
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+class Session:
+    """A connection that knows the catalog's functions. One thread at a time: another takes a `cursor()`."""
+
+    def __init__(self, settings: Settings, engine: Engine, parts: _Parts, *, is_cursor: bool = False) -> None:
+        self.settings = settings
+        self._engine = engine
+        self._parts = parts
+        self._published: dict[str, str] = {}
+        self._shown_revision = -1
+        # Closed at the interpreter's end too: a native function that is left behind is reported as a leak.
+        self._finalizer = weakref.finalize(self, _close, engine, None if is_cursor else parts)
+        self._publish(parts.catalog.snapshot())
+        self._show_catalog()
+
+    def __repr__(self) -> str:
+        return f"<sqlml.Session on {self._engine.name}, {len(self._published)} function(s)>"
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the session; a connection that you hold stays open, without sqlml's functions."""
+        self._finalizer()
+
+    def cursor(self) -> Session:
+        """A second session on the same data and catalog, for another thread; it does not see temporary tables."""
+        return Session(self.settings, self._engine.cursor(), self._parts, is_cursor=True)
+
+    def interrupt(self) -> None:
+        """Stop the statement that runs now, from another thread."""
+        self._engine.interrupt()
+
+    def sql(self, text: str, params: Parameters = None) -> Any:
+        """Run one statement or several; gives the engine's own relation of the last, or None if it has no rows.
+
+        Args:
+            text: SQL in which functions of the catalog may be called, or a statement of sqlml's own.
+            params: values for `?` and `$1` as a list, for `$name` as a mapping; they go to the last statement.
+
+        Raises:
+            SqlmlError: whatever stands against the statement, in one sentence.
+
+        Example:
+            >>> with connect() as db:
+            ...     db.sql("SELECT ? + 1 AS n", [41]).fetchall()
+            [(42,)]
+        """
+        snapshot = self._parts.catalog.snapshot()
+        if not mentions(text, frozenset(_names(snapshot))):
+            return self._rows(text, params)
+        self._publish(snapshot)
+        statements = read(text, self._engine.dialect)
+        if len(statements) == 1 and isinstance(statements[0], Query):
+            return self._query(text, params)
+        relation = None
+        for i, statement in enumerate(statements, 1):
+            relation = self._run(statement, params if i == len(statements) else None)
+        return relation
+
+    def _run(self, statement: Statement, params: Parameters) -> Any:
+        match statement:
+            case CreateFunction():
+                self._create(statement, trust_pickle=False)
+                return self._engine.table(results.created(self.function(statement.name)))
+            case DropFunction(name, _, text):
+                if name.casefold() not in self._parts.catalog.snapshot().functions:
+                    return self._rows(text, None)
+                self.drop(name)
+                return self._engine.table(results.dropped(name))
+            case ShowFunctions(like):
+                return self._engine.table(results.functions(self.functions(like)))
+            case DescribeFunction(name):
+                return self._engine.table(results.description(self.function(name)))
+            case ExplainPredict(text):
+                return self._engine.table(results.plan(str(self.explain(text))))
+            case Query(text):
+                return self._query(text, params)
+
+    def _query(self, text: str, params: Parameters) -> Any:
+        if "sqlml" in text.casefold():
+            self._show_catalog()
+        plan = self._plan(text)
+        if plan.calls and not _keeps_text(text, self._engine.dialect):
+            for call in plan.calls:
+                # Here, so that a model that can't be loaded is one clear error and not a query's failure.
+                self._answerer(call.target).predictor()
+        return self._rows(plan.sql, params)
+
+    def _rows(self, text: str, params: Parameters) -> Any:
+        try:
+            return self._engine.rows(text, params)
+        except EngineError as error:
+            raise self._with_suggestion(error) from error.__cause__
+
+    def _with_suggestion(self, error: EngineError) -> SqlmlError:
+        """The engine's complaint of an unknown function, with the nearest one of ours."""
+        name = self._engine.unknown_function(error)
+        if name is None:
+            return error
+        suggestion = did_you_mean(name, _names(self._parts.catalog.snapshot()))
+        return UnknownFunction(name=name, suggestion=suggestion) if suggestion else error
+
+    def explain(self, text: str) -> Plan:
+        """What a statement would do, without running it: its calls, their versions, and the SQL the engine gets.
+
+        Raises:
+            SqlmlError: whatever stands against the statement.
+        """
+        statements = read(text, self._engine.dialect)
+        held = statements[0] if len(statements) == 1 else Query(text)
+        inner = held.text if isinstance(held, ExplainPredict | Query) else text
+        snapshot = self._parts.catalog.snapshot()
+        if not mentions(inner, frozenset(_names(snapshot))):
+            return Plan(inner, inner, (), (), self._engine.name)
+        self._publish(snapshot)
+        return self._plan(inner)
+
+    def _plan(self, text: str) -> Plan:
+        dialect = self._engine.dialect
+        expanded = expand_ml_predict(text, dialect, self._predicted)
+        rewrites = ["ML.PREDICT became a subquery with calls"] if expanded != text else []
+        tokens = tokenize(expanded, dialect)
+        if tokens is None:
+            return Plan(text, text, (), (), self._engine.name)
+        numbered = numbered_placeholders(expanded, tokens)
+        if numbered != expanded:
+            tokens = tokenize(numbered, dialect) or []
+        snapshot = self._parts.catalog.snapshot()
+        calls = find_calls(numbered, tokens, _names(snapshot), dialect)
+        if not calls:
+            return Plan(text, text, (), (), self._engine.name)
+        for call in calls:
+            if call.generic:
+                self._ensure(call.target)
+        return plan_query(
+            numbered,
+            calls,
+            self._parts.catalog.snapshot(),
+            columns_of=_Remembered(self._engine).columns,
+            callable_name=self._callable_name,
+            engine=self._engine.name,
+            rewrites=rewrites,
+            stored=_keeps_text(numbered, dialect),
+        )
+
+    def _predicted(self, target: str) -> Predicted:
+        """What ML.PREDICT must know of a model."""
+        self._ensure(target)
+        name, alias, number = split_target(target)
+        snapshot = self._parts.catalog.snapshot()
+        function = snapshot.function(name)
+        model = snapshot.versions[function.version_id].model
+        version = snapshot.versions[function.version_id]
+        if alias:
+            version = snapshot.versions[snapshot.aliases[(model, alias)]]
+        elif number:
+            version = snapshot.version_named(model, number) or version
+        held = Description.from_json(version.description)
+        return Predicted(function.name, held.label or "label", held.classes, "proba" in held.outputs())
+
+    def _ensure(self, target: str) -> None:
+        name, alias, number = split_target(target)
+        if alias or number:
+            snapshot = self._parts.catalog.snapshot()
+            model = snapshot.versions[snapshot.function(name).version_id].model
+            self._parts.registrar.ensure(model, alias=alias, version=number)
+
+    def _callable_name(self, target: Target, output: Output) -> str:
+        return self._engine.register(self._answerer(target), output)
+
+    def _answerer(self, target: Target) -> Answerer:
+        held = self._parts.answerers.get(target.key)
+        if held is None:
+            held = self._parts.answerers.setdefault(target.key, _answerer(self._parts, target))
+        return held
+
+    def register(
+        self,
+        name: str,
+        reference: str,
+        *,
+        on_null: str = "propagate",
+        strategy: str = "auto",
+        comment: str | None = None,
+        replace: bool = False,
+        trust_pickle: bool = False,
+    ) -> FunctionInfo:
+        """Make a function of a registered model: what CREATE FUNCTION does.
+
+        Args:
+            name: the SQL name; `name_score` and `name_proba` come with it where the model has probabilities.
+            reference: `models:/name@alias`, `models:/name/3` or `runs:/run_id/path`.
+            on_null: 'propagate', 'pass' or 'error'.
+            strategy: 'auto' or 'python'.
+            comment: shown by SHOW FUNCTIONS.
+            replace: whether a function of that name may be there already.
+            trust_pickle: whether this artifact may be unpickled, now and later.
+
+        Raises:
+            CatalogError: what stands against the name.
+            ModelError: what stands against the model; nothing is changed then.
+        """
+        options = {"on_null": on_null, "strategy": strategy} | ({"comment": comment} if comment else {})
+        self._create(CreateFunction(name, reference, replace, options), trust_pickle=trust_pickle)
+        return self.function(name)
+
+    def _create(self, statement: CreateFunction, *, trust_pickle: bool) -> None:
+        self._parts.registrar.create(
+            statement.name,
+            statement.reference,
+            Options(**statement.options),
+            replace=statement.replace,
+            trust_pickle=trust_pickle,
+            owner_of=self._engine.owner_of,
+        )
+        self._publish(self._parts.catalog.snapshot())
+
+    def drop(self, name: str) -> None:
+        """Take a function out of the catalog; raises UnknownFunction. Its versions stay, for old numbers' sake."""
+        self._parts.catalog.drop_function(name)
+        self._publish(self._parts.catalog.snapshot())
+
+    def functions(self, like: str | None = None) -> list[FunctionInfo]:
+        """The catalog's functions by name, those whose names match a LIKE pattern if one is given."""
+        snapshot = self._parts.catalog.snapshot()
+        names = sorted(held.name for held in snapshot.functions.values() if results.like(held.name, like))
+        return [self.function(name) for name in names]
+
+    def function(self, name: str) -> FunctionInfo:
+        """Everything about one function; raises UnknownFunction."""
+        snapshot = self._parts.catalog.snapshot()
+        version_id = snapshot.function(name).version_id
+        return information(snapshot, name, self._parts.catalog.proof(version_id, "python"))
+
+    def sync(self, name: str | None = None) -> list[Move]:
+        """Follow the aliases that functions stand on: a new version takes over once it is loaded and proved.
+
+        Raises:
+            UnknownFunction: `name` is none.
+            ModelError: what stands against a new version; the old one goes on answering.
+        """
+        moves = self._parts.registrar.sync(name)
+        self._publish(self._parts.catalog.snapshot())
+        return moves
+
+    def apply(self, *, plan_only: bool = False) -> list[Change]:
+        """Bring the catalog to what the project's `udfs/*.sql` say; gives what changed, or would change.
+
+        Raises:
+            NoProject: the session has no project folder.
+            SqlmlError: what stands against a statement; those before it are done.
+        """
+        statements = read_functions(self.settings.project, self._engine.dialect)
+        snapshot = self._parts.catalog.snapshot()
+        found = changes(snapshot, statements, lambda name: self._moved_to(snapshot.function(name), snapshot))
+        if plan_only:
+            return found
+        for change, (_, statement) in zip(found, statements, strict=True):
+            if change.action in ("create", "change"):
+                replacing = CreateFunction(statement.name, statement.reference, True, statement.options)
+                self._create(replacing, trust_pickle=False)
+            elif change.action == "sync":
+                self.sync(change.name)
+        return found
+
+    def _moved_to(self, function: Function, snapshot: Snapshot) -> str | None:
+        if function.alias is None:
+            return None
+        held = snapshot.versions[function.version_id]
+        reference = ModelReference.parse(f"models:/{held.model}@{function.alias}")
+        version = str(self._parts.reader.resolve(reference)["version"])
+        return None if version == held.version else version
+
+    def tables(self) -> list[str]:
+        """The tables and views that a statement can name."""
+        return self._engine.tables()
+
+    def check_registry(self) -> None:
+        """Raise RegistryUnreachable unless the registry answers."""
+        self._parts.reader.ping()
+
+    def check_artifacts(self) -> int:
+        """Compare every stored artifact with its manifest; gives their number, raises ArtifactCorrupt."""
+        versions = self._parts.catalog.snapshot().versions.values()
+        for version in versions:
+            title = Description.from_json(version.description).title
+            self._parts.reader.store.verify(version.digest, version.manifest, title)
+        return len(versions)
+
+    def engine_error(self, error: BaseException) -> SqlmlError | None:
+        """An exception that the engine's own relation raised while it was read, as one of sqlml's."""
+        return self._engine.error(error)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        """Bring the engine's own names to the catalog: what is new, changed or gone since the last time."""
+        targets = {key: _current(snapshot, function) for key, function in snapshot.functions.items()}
+        for key in self._published.keys() - targets.keys():
+            self._engine.withdraw(self._published.pop(key).split("\n")[0])
+        for key, target in targets.items():
+            if self._published.get(key) != target.key:
+                self._engine.publish(self._answerer(target))
+                self._published[key] = target.key
+        self._engine.publish_generic({key: self._answerer(target) for key, target in targets.items()})
+
+    def _show_catalog(self) -> None:
+        revision = self._parts.catalog.revision()
+        if revision != self._shown_revision:
+            tables: Mapping[str, pa.Table] = self._parts.catalog.tables()
+            self._engine.show_catalog(tables)
+            self._shown_revision = revision
+
+
+class _Remembered:
+    """The engine's columns of a query, asked once a statement."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._held: dict[str, Sequence[Column]] = {}
+
+    def columns(self, query: str) -> Sequence[Column]:
+        if query not in self._held:
+            self._held[query] = self._engine.columns(query)
+        return self._held[query]
+
+
+def _close(engine: Engine, parts: _Parts | None) -> None:
+    engine.close()
+    if parts is not None:
+        parts.close()
+
+
+def _names(snapshot: Snapshot) -> dict[str, tuple[str, Output]]:
+    """Each SQL name of each function, casefolded, with the function and the output that it asks for."""
+    return {
+        f"{function.name}{suffix}".casefold(): (function.name, output)
+        for function in snapshot.functions.values()
+        for suffix, output in SUFFIXES.items()
+    }
+
+
+def _current(snapshot: Snapshot, function: Function) -> Target:
+    version = snapshot.versions[function.version_id]
+    description = Description.from_json(version.description)
+    return Target(function, version, description, function.on_null, False)  # type: ignore[arg-type]
+
+
+def _answerer(parts: _Parts, target: Target) -> Answerer:
+    def load() -> Predictor:
+        # Only here: a model's library takes a second to import, and most statements load nothing.
+        from sqlml.models import readers
+        from sqlml.models.predictor import Predictor
+
+        held, version = target.description, target.version
+        store = parts.reader.store
+        if not store.folder(version.digest).is_dir():
+            # A team's catalog knows versions that this machine has not seen yet; the digest is checked below.
+            uri = f"models:/{version.model}/{version.version}" if version.version else version.model
+            parts.reader.fetch(ModelReference.parse(uri))
+        folder = store.verify(version.digest, version.manifest, held.title)
+        trusted = parts.registrar.trust or parts.catalog.is_trusted(version.digest)
+        fitted = readers.load(held.reader, folder, held.options, trusted=trusted, model=held.title)
+        return Predictor(target.function.name, held, fitted, target.on_null)
+
+    return Answerer(target.function.name, target.key, target.description, load)
+
+
+def _keeps_text(text: str, dialect: str) -> bool:
+    """Whether a statement makes something that keeps its text: a view or a macro."""
+    words = [token for token in (tokenize(text, dialect) or [])[:8] if not is_word(token, "or", "replace", "temp")]
+    words = [token for token in words if not is_word(token, "temporary", "if", "not", "exists")]
+    return len(words) > 1 and is_word(words[0], "create") and is_word(words[1], "view", "macro", "function")
