@@ -57,6 +57,7 @@ OWNERS = {
     "IPython": ["notebook.py"],
     "alembic": ["catalog/*"],
     "cloudpickle": ["models/*"],
+    "joblib": ["models/*"],
     "deltalake": ["tables/*"],
     "duckdb": ["engines/duckdb*"],
     "fastapi": ["serve/*"],
@@ -90,7 +91,23 @@ OWNERS = {
 
 # File below src/sqlml -> what it imports inside a function, or by importlib.import_module. Only the engine loader, the
 # model readers' libraries and other heavy optional libraries belong here.
-HIDDEN: dict[str, set[str]] = {}
+HIDDEN: dict[str, set[str]] = {
+    # A quarter of a second that only a new or old catalog needs.
+    "catalog/database.py": {"alembic", "alembic.config", "alembic.runtime.migration", "alembic.script"},
+    # Each command is imported when it is the one that runs.
+    "cli/__init__.py": {"<command.module>"},
+    "cli/outputs/__init__.py": {"<OUTPUTS[output]>"},
+    # An engine's library is imported when it is the one that is asked for.
+    "engines/__init__.py": {"<entry.module>"},
+    # A model's libraries take seconds to import, and a query without a model, or with a compiled one, needs none.
+    "models/feed.py": {"pandas"},
+    "models/file.py": {"joblib", "lightgbm", "xgboost"},
+    "models/readers/__init__.py": {"<entry.module>"},
+    "models/readers/pyfunc.py": {"sqlml.models.registry"},
+    "session.py": {"sqlml.models.predictor", "sqlml.models.readers"},
+    # A type that a skops file names is looked up in a library that is known to be safe to import.
+    "models/trust.py": {"<module>"},
+}
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     def catalog_url(self) -> str:
         """The SQLAlchemy URL of the catalog: as set, else a SQLite file in the project, else memory."""
         if self.catalog:
-            return self.catalog
+            return self._anchored(self.catalog)
         return "sqlite://" if self.state_folder is None else f"sqlite:///{self.state_folder / 'catalog.db'}"
 
     @property
@@ -59,8 +59,16 @@ class Settings(BaseSettings):
         """The MLflow registry: as set, else MLflow's own variables, else `mlflow.db` in the project."""
         for uri in (self.registry, os.environ.get("MLFLOW_REGISTRY_URI"), os.environ.get("MLFLOW_TRACKING_URI")):
             if uri:
-                return uri
+                return self._anchored(uri)
         return f"sqlite:///{(self.project or Path.cwd()) / 'mlflow.db'}"
+
+    def _anchored(self, url: str) -> str:
+        """A SQLite URL of a relative path, taken from the project folder and not from wherever a command runs."""
+        prefix = "sqlite:///"
+        path = Path(url.removeprefix(prefix))
+        if not url.startswith(prefix) or url == prefix or path.is_absolute():
+            return url
+        return f"{prefix}{(self.project or Path.cwd()) / path}"
 
     @property
     def database_path(self) -> str:

@@ -70,9 +70,9 @@ def connect(
     """
     held = load_settings(project, engine=engine, **settings)
     if target is None:
-        opened = open_engine(held.engine, held.database_path)
+        opened = open_engine(held.engine, held.database_path, held.time_zone)
     elif isinstance(target, str | Path):
-        opened = open_engine(held.engine, str(target))
+        opened = open_engine(held.engine, str(target), held.time_zone)
     else:
         opened = engine_over(target)
     try:

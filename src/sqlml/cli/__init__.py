@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -27,14 +27,14 @@ class Command(NamedTuple):
 
 # A list, not a search: importing a command to read its first line would cost seconds, for `log` and `demo` need mlflow.
 COMMANDS: Mapping[str, Command] = {
-    "sql": Command("sqlml.cli.sql", "sql", "Run a statement and print its rows; one that writes changes your data."),
+    "sql": Command("sqlml.cli.sql", "sql", "Run SQL and print its rows; a write changes your data."),
     "explain": Command("sqlml.cli.explain", "explain", "Print what a statement would do, and change nothing."),
-    "shell": Command("sqlml.cli.shell", "shell", "Run statements as you type them; one that writes changes your data."),
+    "shell": Command("sqlml.cli.shell", "shell", "Run SQL as you type it; a write changes your data."),
     "init": Command("sqlml.cli.init", "init", "Make a project folder; a file that is there stays as it is."),
     "functions": Command("sqlml.cli.functions", "app", "List, show, register and drop the functions of the project."),
     "sync": Command("sqlml.cli.lifecycle", "sync", "Move functions to the version that their alias now points at."),
     "apply": Command("sqlml.cli.lifecycle", "apply", "Make the catalog hold what the files in udfs/ declare."),
-    "log": Command("sqlml.cli.log", "log", "Put a fitted model from a file into the registry, as a new version."),
+    "log": Command("sqlml.cli.log", "log", "Put a fitted model from a file into the registry."),
     "doctor": Command("sqlml.cli.doctor", "doctor", "Check what sqlml needs, and change nothing."),
     "demo": Command("sqlml.cli.demo", "demo", "Train two small models and query them, in a folder of its own.", "demo"),
 }
@@ -55,12 +55,12 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands.update(
-            {name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()}
-        )
+        self.commands.update({name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command itself, where the list holds a stand-in."""
+        # SQL may begin with a comment, which is no option: no option has a blank behind its dashes.
+        args = [f"\n{text}" if text.startswith("-- ") else text for text in args]
         name, found, rest = super().resolve_command(ctx, args)
         return name, None if found is None or name is None else load(name), rest
 
@@ -96,15 +96,18 @@ app = plain(typer.Typer, cls=LazyGroup, no_args_is_help=True, epilog=EXIT_CODES)
 
 
 def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"sqlml {importlib.metadata.version('sqlml')}")
-        raise typer.Exit
+    if not wanted:
+        return
+    try:
+        typer.echo(f"sqlml {version('sqlml')}")
+    except PackageNotFoundError:
+        typer.echo("sqlml, not installed: run from its source")
+    raise typer.Exit
 
 
-@app.callback()
 def root(
     debug: Debug = False,
-    version: Annotated[
+    show_version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and leave.")
     ] = False,
 ) -> None:
@@ -114,6 +117,9 @@ def root(
       sqlml demo
       sqlml sql "SELECT 42 AS answer"
     """
+
+
+app.callback(help=as_written(root))(root)
 
 
 def main() -> None:

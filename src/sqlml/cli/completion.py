@@ -11,12 +11,17 @@ from prompt_toolkit.document import Document
 from sqlml.errors import SqlmlError
 from sqlml.session import Session
 
+# fmt: off
 KEYWORDS = (
-    "ALL AND ANTI AS ASC BETWEEN BY CASE CAST CREATE CROSS DELETE DESC DESCRIBE DISTINCT DROP ELSE END EXCEPT EXCLUDE "
-    "EXISTS EXPLAIN FALSE FILTER FROM FULL FUNCTION FUNCTIONS GROUP HAVING ILIKE IN INNER INSERT INTERSECT INTERVAL INTO "
-    "IS JOIN LEFT LIKE LIMIT MODEL NOT NULL OFFSET ON OPTIONS OR ORDER OUTER OVER PARTITION PREDICT QUALIFY REPLACE "
-    "RIGHT SELECT SEMI SET SHOW STRUCT SUMMARIZE TABLE THEN TRUE UNION UPDATE USING VALUES VIEW WHEN WHERE WINDOW WITH"
-).split()
+    "ALL", "AND", "ANTI", "AS", "ASC", "BETWEEN", "BY", "CASE", "CAST", "CREATE", "CROSS", "DELETE", "DESC",
+    "DESCRIBE", "DISTINCT", "DROP", "ELSE", "END", "EXCEPT", "EXCLUDE", "EXISTS", "EXPLAIN", "FALSE", "FILTER",
+    "FROM", "FULL", "FUNCTION", "FUNCTIONS", "GROUP", "HAVING", "ILIKE", "IN", "INNER", "INSERT", "INTERSECT",
+    "INTERVAL", "INTO", "IS", "JOIN", "LEFT", "LIKE", "LIMIT", "MODEL", "NOT", "NULL", "OFFSET", "ON", "OPTIONS",
+    "OR", "ORDER", "OUTER", "OVER", "PARTITION", "PREDICT", "QUALIFY", "REPLACE", "RIGHT", "SELECT", "SEMI", "SET",
+    "SHOW", "STRUCT", "SUMMARIZE", "TABLE", "THEN", "TRUE", "UNION", "UPDATE", "USING", "VALUES", "VIEW", "WHEN",
+    "WHERE", "WINDOW", "WITH",
+)
+# fmt: on
 GENERIC = ("predict(", "predict_proba(", "predict_score(", "ML.PREDICT(")
 OUTPUTS = {"predict": "", "score": "_score", "proba": "_proba"}
 
@@ -44,9 +49,7 @@ class Names(Completer):
         self._known = known
 
     def _columns(self) -> list[str]:
-        found = self._session.sql(
-            f"SELECT DISTINCT column_name FROM information_schema.columns LIMIT {_MOST_COLUMNS}"
-        )
+        found = self._session.sql(f"SELECT DISTINCT column_name FROM information_schema.columns LIMIT {_MOST_COLUMNS}")
         return [str(name) for (name,) in found.fetchall()]
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from typer.exceptions import Abort, Exit, TyperException
 from sqlml.errors import SqlmlError
 
 ERROR, BUG, INTERRUPTED = 1, 70, 130
+
+_POINTER = re.compile(r"^LINE \d+: ", re.MULTILINE)
 
 
 @contextmanager
@@ -36,11 +39,15 @@ def exit_codes() -> Iterator[None]:
         raise Exit(ERROR if isinstance(error, SqlmlError | OSError) else BUG) from error
 
 
-def show(error: Exception) -> None:
-    """Print an error: its sentence, and before it, with `--debug`, where it comes from."""
+def show(error: Exception, *, one_line: bool = False) -> None:
+    """Print an error: its sentence, and before it, with `--debug`, where it comes from.
+
+    On one line, the piece of SQL that an engine points at below its sentence is left out.
+    """
     if debugging():
         traceback.print_exception(error)
-    typer.echo(f"Error: {sentence(error)}", err=True)
+    said = sentence(error)
+    typer.echo(f"Error: {' '.join(_POINTER.split(said)[0].split()) if one_line else said}", err=True)
 
 
 def sentence(error: Exception) -> str:

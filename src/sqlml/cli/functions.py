@@ -179,7 +179,6 @@ def _text(value: Any) -> str:
 app = plain(typer.Typer, no_args_is_help=True)
 
 
-@app.callback()
 def root() -> None:
     """List, show, register and drop the functions of the project.
 
@@ -188,5 +187,8 @@ def root() -> None:
     """
 
 
-for _name, _command in {"list": list_functions, "show": show, "register": register, "drop": drop}.items():
-    app.command(_name, help=as_written(_command))(_command)
+app.callback(help=as_written(root))(root)
+app.command("list", help=as_written(list_functions))(list_functions)
+app.command("show", help=as_written(show))(show)
+app.command("register", help=as_written(register))(register)
+app.command("drop", help=as_written(drop))(drop)

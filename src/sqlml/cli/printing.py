@@ -8,6 +8,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from sqlml.cli.outputs.objects import dumped
+from sqlml.cli.outputs.table import table
 
 
 def print_json(value: Any) -> None:
@@ -20,8 +21,6 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: s
     if not rows:
         sys.stdout.write(f"{empty}\n")
         return
-    from sqlml.cli.outputs.table import table
-
     table(names, [["" if cell is None else str(cell) for cell in row] for row in rows], sys.stdout)
 
 

@@ -13,9 +13,9 @@ from prompt_toolkit.application import get_app
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from sqlml.cli.dot import COMMANDS, Shell
 from sqlml.cli.completion import Names
-from sqlml.cli.failing import show
+from sqlml.cli.dot import COMMANDS, Shell
+from sqlml.cli.failing import ERROR, show
 from sqlml.cli.opening import opened
 from sqlml.cli.options import Database, Debug, Output, Project, TrustPickle
 from sqlml.cli.statements import is_complete, split, typed
@@ -32,7 +32,7 @@ def shell(
     trust_pickle: TrustPickle = False,
     debug: Debug = False,
 ) -> None:
-    """Run statements as you type them; one that writes changes your data.
+    """Run SQL as you type it; a write changes your data.
 
     Example:
       sqlml shell
@@ -51,7 +51,11 @@ def shell(
 
 def _script(shell: Shell) -> None:
     for statement in typed(sys.stdin):
-        shell.run(statement)
+        try:
+            shell.run(statement)
+        except SqlmlError as error:
+            show(error, one_line=True)
+            raise typer.Exit(ERROR) from error
         sys.stdout.flush()
         if shell.left:
             return
@@ -64,10 +68,10 @@ def _prompt(shell: Shell) -> None:
         try:
             for statement in split(text):
                 shell.run(statement)
-        except (SqlmlError, OSError) as error:
-            show(error)
         except KeyboardInterrupt:
             typer.echo("Interrupted.", err=True)
+        except Exception as error:  # noqa: BLE001 - one bad statement, or one bug, must not end a session
+            show(error, one_line=True)
         if shell.left:
             return
 
@@ -103,5 +107,3 @@ def history(session: Session) -> History:
     except OSError:
         return InMemoryHistory()
     return FileHistory(str(folder / "history"))
-
-

@@ -40,7 +40,7 @@ def sql(
     trust_pickle: TrustPickle = False,
     debug: Debug = False,
 ) -> None:
-    """Run a statement and print its rows; one that writes changes your data.
+    """Run SQL and print its rows; a write changes your data.
 
     Example:
       sqlml sql "SELECT 42 AS answer"

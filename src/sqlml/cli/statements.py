@@ -36,10 +36,10 @@ def split(text: str) -> list[str]:
 
 
 def typed(lines: Iterable[str]) -> Iterator[str]:
-    """The statements of a script, each as soon as it is complete; what is left at the end is one too.
+    r"""The statements of a script, each as soon as it is complete; what is left at the end is one too.
 
     Example:
-        >>> list(typed(["SELECT 1\\n", ";\\n", ".tables\\n", "SELECT 2"]))
+        >>> list(typed(["SELECT 1\n", ";\n", ".tables\n", "SELECT 2"]))
         ['SELECT 1', '.tables', 'SELECT 2']
     """
     text = ""

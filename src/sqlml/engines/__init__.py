@@ -25,7 +25,7 @@ ENGINES: Mapping[str, Entry] = {
 }
 
 
-def open_engine(name: str, database: str) -> Engine:
+def open_engine(name: str, database: str, time_zone: str) -> Engine:
     """Open an engine by its name.
 
     Raises:
@@ -33,7 +33,7 @@ def open_engine(name: str, database: str) -> Engine:
         MissingPackage: its library is not installed.
         EngineError: the database can't be opened.
     """
-    engine: Engine = _type_of(name).open(database)
+    engine: Engine = _type_of(name).open(database, time_zone)
     return engine
 
 

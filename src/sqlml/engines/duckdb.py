@@ -11,11 +11,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from sqlml.engines.engine import Column, Engine, Parameters
 from sqlml.errors import CatalogUnreachable, EngineError, NotNumeric, SqlmlError, UnknownFunction, did_you_mean, restore
 from sqlml.models.answering import Answerer
-from sqlml.query.text import identifier
+from sqlml.query.text import identifier, literal
 from sqlml.types import Output, output_type
 
 CATALOG = "sqlml"
@@ -49,9 +50,12 @@ class DuckDBEngine(Engine):
     name = "duckdb"
     dialect = "duckdb"
 
-    def __init__(self, connection: Any, *, owned: bool, shared: _Shared | None = None) -> None:
+    def __init__(
+        self, connection: Any, *, owned: bool, time_zone: str | None = None, shared: _Shared | None = None
+    ) -> None:
         self.connection = connection
         self._owned = owned
+        self._time_zone = time_zone
         self._shared = shared or _Shared(connection.cursor())
         self._shared.users += 1
         self._macros: set[str] = set()
@@ -59,19 +63,22 @@ class DuckDBEngine(Engine):
         if owned:
             # So that a data frame in the caller's variables is found from inside our own call.
             _do(connection, "SET python_scan_all_frames = true")
+        if time_zone is not None:
+            _do(connection, f"SET TimeZone = {literal(time_zone)}")
 
     def __repr__(self) -> str:
         return f"<DuckDBEngine {'owned' if self._owned else 'held'}>"
 
     @classmethod
-    def open(cls, path: str) -> DuckDBEngine:
-        """A database file, or `:memory:`.
+    def open(cls, path: str, time_zone: str) -> DuckDBEngine:
+        """A database file, or `:memory:`, whose session is in that time zone.
 
         Raises:
             EngineError: the file can't be opened, or another process holds it.
         """
         try:
-            return cls(duckdb.connect(path), owned=True)
+            connection = duckdb.connect(path)
+            return cls(connection, owned=True, time_zone=time_zone)
         except duckdb.Error as error:
             raise EngineError(message=str(error)) from error
 
@@ -101,8 +108,8 @@ class DuckDBEngine(Engine):
             answer,
             None,
             _type(self._shared.owner, type_),
-            type="arrow",  # type: ignore[arg-type]
-            null_handling="special",  # type: ignore[arg-type]
+            type=PythonUDFType.ARROW,
+            null_handling=FunctionNullHandling.SPECIAL,
         )
         self._shared.names.add(name)
 
@@ -196,7 +203,7 @@ class DuckDBEngine(Engine):
         self.connection.interrupt()
 
     def cursor(self) -> DuckDBEngine:
-        return DuckDBEngine(self.connection.cursor(), owned=True, shared=self._shared)
+        return DuckDBEngine(self.connection.cursor(), owned=True, time_zone=self._time_zone, shared=self._shared)
 
     def close(self) -> None:
         if self._closed:

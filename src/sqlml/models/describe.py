@@ -101,9 +101,7 @@ def _arguments(source: Source, fitted: Fitted) -> tuple[Argument, ...]:
     elif inputs:
         arguments = [_argument(source, spec, i) for i, spec in enumerate(inputs)]
     elif fitted.names:
-        arguments = [
-            Argument(name, "VARCHAR" if name in fitted.text_names else "DOUBLE") for name in fitted.names
-        ]
+        arguments = [Argument(name, "VARCHAR" if name in fitted.text_names else "DOUBLE") for name in fitted.names]
     else:
         raise NoSignature(model=source.title, flavour=source.flavour)
     return tuple(
@@ -164,12 +162,8 @@ def _with_missing(arguments: tuple[Argument, ...], fitted: Fitted, rows: Columns
     settled = list(arguments)
 
     def accepts(places: Sequence[int], way: Missing) -> bool:
-        tried = [
-            replace(argument, missing=way) if i in places else argument for i, argument in enumerate(settled)
-        ]
-        columns = [
-            pa.nulls(len(array), array.type) if i in places else array for i, array in enumerate(complete)
-        ]
+        tried = [replace(argument, missing=way) if i in places else argument for i, argument in enumerate(settled)]
+        columns = [pa.nulls(len(array), array.type) if i in places else array for i, array in enumerate(complete)]
         return all(_sound(call, columns, tried) for call in _calls(fitted))
 
     def settle(places: list[int], way: Missing) -> None:
@@ -271,8 +265,7 @@ def _matrix_agrees(fitted: Fitted, arguments: Sequence[Argument], rows: Columns)
     if any(argument.type in ("VARCHAR", "BLOB", "TIMESTAMP") for argument in arguments):
         return False
     passable = [
-        array if argument.missing else array.fill_null(0)
-        for array, argument in zip(rows, arguments, strict=True)
+        array if argument.missing else array.fill_null(0) for array, argument in zip(rows, arguments, strict=True)
     ]
     for call in _calls(fitted):
         by_frame = trial(call, feed.frame(passable, arguments))

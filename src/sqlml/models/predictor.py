@@ -88,18 +88,14 @@ class Predictor:
             if missing is None:
                 continue
             if self.on_null == "error":
-                raise NullArgument(
-                    function=self.function, argument=argument.name, rows=int(missing.sum()), total=total
-                )
+                raise NullArgument(function=self.function, argument=argument.name, rows=int(missing.sum()), total=total)
             if argument.missing is None:
                 keep = ~missing if keep is None else keep & ~missing
         return keep
 
     def _predict(self, output: Output, arrays: Sequence[pa.Array], type_: pa.DataType) -> pa.Array:
         rows: Any = (
-            feed.matrix(arrays)
-            if self.description.feed == "matrix"
-            else feed.frame(arrays, self.description.arguments)
+            feed.matrix(arrays) if self.description.feed == "matrix" else feed.frame(arrays, self.description.arguments)
         )
         with warnings.catch_warnings():
             # The names were checked when the row was bound, and a warning a batch helps nobody.

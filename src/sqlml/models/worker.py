@@ -30,7 +30,9 @@ def _resolve(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fetch(request: Mapping[str, Any]) -> dict[str, Any]:
-    fetched = fetch(request["registry"], ModelReference.parse(request["reference"]), ArtifactStore(Path(request["store"])))
+    fetched = fetch(
+        request["registry"], ModelReference.parse(request["reference"]), ArtifactStore(Path(request["store"]))
+    )
     reader = _reader_of(fetched.mlmodel, f"{fetched.model} version {fetched.version}")
     options = fetched.mlmodel["flavors"][reader] if reader != "python_function" else {}
     return {
@@ -54,9 +56,7 @@ def _describe(request: Mapping[str, Any]) -> dict[str, Any]:
     store = ArtifactStore(Path(request["store"]))
     source = Source(**{key: request["source"][key] for key in Source.__dataclass_fields__})
     folder = store.verify(request["digest"], request["manifest"], source.title)
-    fitted = readers.load(
-        source.reader, folder, source.options, trusted=bool(request["trusted"]), model=source.title
-    )
+    fitted = readers.load(source.reader, folder, source.options, trusted=bool(request["trusted"]), model=source.title)
     description = describe(source, fitted, folder, differences(folder))
     proof = compare(description, fitted, input_example(folder, source.mlmodel, description.arguments))
     return {"description": description.to_json(), "proof": asdict(proof)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot import Token, TokenType
 
 from sqlml.errors import MixedArguments, RepeatedArgument, SyntaxMistake
 from sqlml.query.scope import Scope, scopes
@@ -48,6 +48,8 @@ class Positions:
     expressions: tuple[Span, ...]
     path: tuple[str, ...] | None = None
 
+
+_BEFORE_A_NAME = ("into", "table", "macro", "function")
 
 Arguments = Star | StructLiteral | Names | Positions
 
@@ -103,7 +105,8 @@ def _may_call(tokens: Sequence[Token], i: int, functions: Mapping[str, tuple[str
     name = token.text.casefold()
     if token.token_type == TokenType.STRING or tokens[i + 1].token_type != TokenType.L_PAREN:
         return False
-    if i > 0 and (tokens[i - 1].token_type == TokenType.DOT or is_word(tokens[i - 1], "into", "table", "macro", "function")):
+    before = tokens[i - 1] if i > 0 else None
+    if before is not None and (before.token_type == TokenType.DOT or is_word(before, *_BEFORE_A_NAME)):
         return False
     return name in functions or name in GENERIC
 
@@ -218,8 +221,8 @@ def _clause(function: str, tokens: Sequence[Token]) -> tuple[str, list[Sequence[
         raise _bad_star(function, tokens)
     clause = tokens[0].text.casefold()
     if tokens[1].token_type != TokenType.L_PAREN:
-        end = next((i for i in range(2, len(tokens)) if is_word(tokens[i], "replace", "rename")), len(tokens))
-        return clause, [tokens[1:end]], tokens[end:]
+        upto = next((i for i in range(2, len(tokens)) if is_word(tokens[i], "replace", "rename")), len(tokens))
+        return clause, [tokens[1:upto]], tokens[upto:]
     end = closing(tokens, 1)
     if end is None:
         raise _bad_star(function, tokens)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot import Token, TokenType
 
 from sqlml.errors import SyntaxMistake, UnknownOption, did_you_mean, quoted
 from sqlml.query.text import is_word, parts, statements, tokenize
@@ -124,7 +125,7 @@ def _read_one(text: str, tokens: Sequence[Token]) -> Statement:
 
 
 def _using_model(tokens: Sequence[Token]) -> bool:
-    return any(is_word(one, "using") and is_word(two, "model") for one, two in zip(tokens, tokens[1:], strict=False))
+    return any(is_word(one, "using") and is_word(two, "model") for one, two in itertools.pairwise(tokens))
 
 
 def _create(reader: _Reader, *, replace: bool) -> CreateFunction:

@@ -36,7 +36,7 @@ def _aside(path: Path, *, binary: bool) -> Iterator[IO[Any]]:
     """A file that takes its name when it is whole: nobody reads half of it, and a failure leaves the old one."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with aside.open("wb" if binary else "w", **({} if binary else {"encoding": "utf-8", "newline": ""})) as stream:
+        with aside.open("wb") if binary else aside.open("w", encoding="utf-8", newline="") as stream:
             yield stream
         aside.replace(path)
     finally:

@@ -24,11 +24,11 @@ def write(result: Result, stream: TextIO) -> None:
 
 
 def line(fields: Sequence[str | None]) -> str:
-    r"""One record. A lone NULL is quoted: readers take an empty line for no record at all.
+    """One record. A lone NULL is quoted: readers take an empty line for no record at all.
 
     Example:
-        >>> line(["a", None, "", 'say "b"'])
-        'a,,"","say ""b"""\n'
+        >>> line(["a", None, "", "b, c"]).rstrip()
+        'a,,"","b, c"'
     """
     if len(fields) == 1 and fields[0] is None:
         return '""\n'

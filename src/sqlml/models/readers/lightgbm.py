@@ -79,7 +79,9 @@ def _pandas_categories(booster: Any, names: list[str]) -> dict[str, list[Any]]:
     held = booster.pandas_categorical or []
     if not held:
         return {}
-    parameter = re.search(r"^\[categorical_feature: ([0-9,]+)\]", booster.model_to_string(num_iteration=1), re.MULTILINE)
+    parameter = re.search(
+        r"^\[categorical_feature: ([0-9,]+)\]", booster.model_to_string(num_iteration=1), re.MULTILINE
+    )
     columns = [names[int(index)] for index in parameter[1].split(",")] if parameter else []
     if len(columns) != len(held):
         info = booster.dump_model(num_iteration=1).get("feature_infos", {})

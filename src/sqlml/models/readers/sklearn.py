@@ -71,7 +71,8 @@ def kind_of(estimator: Any) -> Kind:
 def run_on_one_thread(estimator: Any) -> None:
     """Set `n_jobs` to 1 on an estimator and on all that it holds: the engine runs the calls side by side."""
     for part in _parts(estimator, set()):
-        if getattr(part, "n_jobs", None) not in (None, 1):
+        # None is one thread to scikit-learn, but every core to LightGBM.
+        if getattr(part, "n_jobs", 1) != 1:
             part.n_jobs = 1
 
 

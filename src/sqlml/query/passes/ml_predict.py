@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot import Token, TokenType
 
 from sqlml.errors import NoSuchOutput, NotAvailable, SyntaxMistake
 from sqlml.query.text import closing, identifier, is_word, literal, parts, scalar_literal, span_of, tokenize
