@@ -96,6 +96,7 @@ HIDDEN: dict[str, set[str]] = {
     "catalog/database.py": {"alembic", "alembic.config", "alembic.runtime.migration", "alembic.script"},
     # Each command is imported when it is the one that runs.
     "cli/__init__.py": {"<command.module>"},
+    "cli/log.py": {"sqlml.models.file", "sqlml.models.log"},
     "cli/outputs/__init__.py": {"<OUTPUTS[output]>"},
     # An engine's library is imported when it is the one that is asked for.
     "engines/__init__.py": {"<entry.module>"},

@@ -9,16 +9,17 @@ Example:
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 
 from sqlml.errors import SqlmlError
 from sqlml.lifecycle.information import FunctionInfo
+from sqlml.models.log import LoggedModel, log_model
 from sqlml.planner import Plan
 from sqlml.session import Session, connect
 
 try:
-    __version__ = version("sqlml")
-except PackageNotFoundError:
+    __version__ = metadata.version("sqlml")
+except metadata.PackageNotFoundError:
     __version__ = "0"
 
-__all__ = ["FunctionInfo", "Plan", "Session", "SqlmlError", "connect"]
+__all__ = ["FunctionInfo", "LoggedModel", "Plan", "Session", "SqlmlError", "connect", "log_model"]

@@ -78,11 +78,17 @@ def sqlml(*arguments, stdin=None, timeout=120, **environment):
 
 
 @pytest.fixture
-def run(project):
-    """Runs the command in the project, and checks that no traceback gets out."""
+def command(project):
+    """Runs the command in the project."""
+    return sqlml
+
+
+@pytest.fixture
+def run(command):
+    """Runs the command, and checks its exit code and that no traceback gets out."""
 
     def run(*arguments, code=0, **options):
-        done = sqlml(*arguments, **options)
+        done = command(*arguments, **options)
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
         return done
@@ -111,11 +117,18 @@ def registry(tmp_path_factory):
 
 @pytest.fixture
 def models(project, registry):
-    """The project, told of the registry; `late@champion` is the first version again."""
+    """The project, told of the registry."""
     (project / "sqlml.toml").write_text(f'[sqlml]\nregistry = "{registry}"\n')
-    yield project
-    move_alias(registry, "late", "champion", "1")
+    return project
 
 
-def move_alias(registry, *arguments):
-    subprocess.run([sys.executable, "-c", ALIAS, registry, *arguments], check=True, capture_output=True)
+@pytest.fixture
+def champion(models, registry):
+    """Points `late@champion` at a version; at the first one again when the test is over."""
+
+    def move(version):
+        arguments = [sys.executable, "-c", ALIAS, registry, "late", "champion", str(version)]
+        subprocess.run(arguments, check=True, capture_output=True)
+
+    yield move
+    move(1)

@@ -16,7 +16,11 @@ import pytest
 
 
 def test_a_statement_prints_its_rows(run):
-    assert [line.strip() for line in run("sql", "SELECT 42 AS answer").stdout.splitlines()] == ["answer", "──────", "42"]
+    assert [line.strip() for line in run("sql", "SELECT 42 AS answer").stdout.splitlines()] == [
+        "answer",
+        "──────",
+        "42",
+    ]
 
 
 def test_json_is_one_array_of_objects(run):
@@ -110,8 +114,8 @@ def test_a_file_holds_what_would_be_printed(run, project, output):
 
 
 def test_parquet(run, project):
-    run("sql", "SELECT n, DATE '2020-01-31' AS d, INTERVAL 1 DAY AS i, n AS n, NULL AS z, {'a': n} AS s, sum(n) OVER () AS h "
-        "FROM range(3) t(n)", "--output", "parquet", "--to", "out.parquet")  # fmt: skip
+    columns = "n, DATE '2020-01-31' AS d, INTERVAL 1 DAY AS i, n AS n, NULL AS z, {'a': n} AS s, sum(n) OVER () AS h"
+    run("sql", f"SELECT {columns} FROM range(3) t(n)", "--output", "parquet", "--to", "out.parquet")
     table = pq.read_table(project / "out.parquet")
     assert table.column_names == ["n", "d", "i", "n_1", "z", "s", "h"]
     assert table["s"].to_pylist() == [{"a": 0}, {"a": 1}, {"a": 2}]
@@ -210,38 +214,35 @@ def test_an_error_is_one_sentence(run):
     assert done.stdout == ""
 
 
-def test_debug_shows_the_traceback(project):
-    from conftest_cli import sqlml
-
+def test_debug_shows_the_traceback(command):
     for arguments in (("--debug", "sql", "SELEC"), ("sql", "SELEC", "--debug")):
-        done = sqlml(*arguments)
+        done = command(*arguments)
         assert done.returncode == 1
         assert "Traceback" in done.stderr
 
 
+def started(*arguments):
+    command = [sys.executable, "-m", "sqlml", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
 def test_a_reader_that_leaves_ends_it_quietly(project):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sqlml", "sql", "FROM range(10000000)", "--output", "csv"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout.readline() == b"range\n"
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(60) == 0
+    with started("sql", "FROM range(10000000)", "--output", "csv") as process:
+        assert process.stdout.readline() == b"range\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0
 
 
 def test_ctrl_c_ends_it_at_once(project):
     forever = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE hash(a.range, b.range) = 7"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sqlml", "sql", forever], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    time.sleep(4)
-    began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    assert process.stderr.read() == b"Interrupted.\n"
-    assert process.wait(30) == 130
-    assert time.monotonic() - began < 10
+    with started("sql", forever) as process:
+        time.sleep(4)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b"Interrupted.\n"
+        assert process.wait(30) == 130
+        assert time.monotonic() - began < 10
 
 
 def test_explain(run, models):
@@ -258,7 +259,7 @@ def test_a_plain_query_imports_no_model_library(project):
         "except SystemExit as e:\n    assert not e.code\n"
         "print(sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
     )
-    heavy = {"mlflow", "sklearn", "pandas", "scipy", "skops", "prompt_toolkit", "lightgbm", "xgboost", "numba", "alembic"}
+    heavy = {"mlflow", "sklearn", "pandas", "scipy", "skops", "prompt_toolkit", "lightgbm", "xgboost", "numba"}
     for output, lazy in (("json", {"rich"}), ("text", set())):
         done = subprocess.run(
             [sys.executable, "-c", script, output], capture_output=True, text=True, check=True, env=os.environ

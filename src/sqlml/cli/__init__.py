@@ -11,9 +11,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sqlml.cli.failing import exit_codes
+from sqlml.cli.needing import needing
 from sqlml.cli.options import Debug
 from sqlml.cli.page import as_written, plain
-from sqlml.errors import MissingPackage
 
 
 class Command(NamedTuple):
@@ -43,7 +43,7 @@ EXIT_CODES = """\
 \b
 Exit codes:
   0    done
-  1    an error of sqlml, of the engine or of a file; 'doctor' found something broken
+  1    an error of sqlml, the engine or a file; 'doctor' found something broken
   2    the command line is wrong
   70   a bug in sqlml
   130  interrupted with Ctrl-C
@@ -77,13 +77,8 @@ def load(name: str) -> Any:
         MissingPackage: it needs a library that is not installed.
     """
     command = COMMANDS[name]
-    try:
+    with needing(f"'sqlml {name}'", command.extra):
         module = importlib.import_module(command.module)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in ("", "sqlml"):
-            raise
-        raise MissingPackage(what=f"'sqlml {name}'", package=package, extra=command.extra) from error
     found = getattr(module, command.name)
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)

@@ -32,8 +32,19 @@ class Check:
     fix: str | None = None
 
 
-CORE = ("alembic", "duckdb", "numpy", "prompt_toolkit", "pyarrow", "pydantic-settings", "rich", "sqlalchemy", "sqlglot",
-        "typer")  # fmt: skip
+CORE = (
+    "alembic",
+    "duckdb",
+    "numpy",
+    "prompt_toolkit",
+    "pyarrow",
+    "pydantic-settings",
+    "pytz",
+    "rich",
+    "sqlalchemy",
+    "sqlglot",
+    "typer",
+)
 
 # Each extra and its packages; where one stands for another, either will do.
 EXTRAS: Mapping[str, tuple[tuple[str, ...], ...]] = {

@@ -23,8 +23,8 @@ def sync(
     Example:
       sqlml sync
 
-    A new version is loaded, tried and proved first; until it has taken over, and where it
-    can't, the old one answers. The old versions are kept.
+    A new version is loaded, tried and proved first; until it has taken over, and
+    where it can't, the old one answers. The old versions are kept.
     """
     with opened(project, trust_pickle=trust_pickle) as session:
         moves = session.sync(name)

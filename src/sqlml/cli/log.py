@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
+from sqlml.cli.needing import needing
 from sqlml.cli.options import Debug, Output, Project, TrustPickle
 from sqlml.cli.printing import print_json
 from sqlml.config import load_settings
-from sqlml.models.file import load_fitted, read_frame
-from sqlml.models.log import log_model
 
 
 def log(
@@ -35,10 +34,14 @@ def log(
     """Put a fitted model from a file into the registry.
 
     Example:
-      sqlml log model.skops --name m --signature-from data.csv --label y --alias champion
+      sqlml log model.skops --name m --signature-from data.csv --alias champion
 
     With --trust-pickle, a .joblib or .pkl file is loaded too, which runs its code.
     """
+    # Only now: mlflow takes seconds to import, which help and a wrong command line need not wait for.
+    with needing("'sqlml log'", "models"):
+        from sqlml.models.file import load_fitted, read_frame
+        from sqlml.models.log import log_model
     settings = load_settings(project)
     fitted = load_fitted(path, trusted=trust_pickle or settings.trust == "pickle")
     frame = read_frame(signature_from)

@@ -27,4 +27,6 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: s
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

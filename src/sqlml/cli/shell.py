@@ -38,9 +38,9 @@ def shell(
       sqlml shell
       echo "SELECT 42 AS answer;" | sqlml shell
 
-    A statement ends with ';' and may take several lines. Tab completes. Ctrl-C stops
-    a running statement and clears a half-typed one, Ctrl-D leaves. '.help' lists the
-    commands of the shell itself. A piped script stops at its first error.
+    A statement ends with ';' and may take several lines. Tab completes. Ctrl-C
+    stops a running statement and clears a half-typed one, Ctrl-D leaves. '.help'
+    lists the shell's own commands. A piped script stops at its first error.
     """
     with opened(project, database, trust_pickle=trust_pickle) as session:
         if sys.stdin.isatty():

@@ -44,7 +44,7 @@ def sql(
 
     Example:
       sqlml sql "SELECT 42 AS answer"
-      sqlml sql "SELECT * FROM range(9) t(n) WHERE n > $least" --param least=6
+      sqlml sql 'SELECT * FROM range(9) t(n) WHERE n > $least' --param least=6
       sqlml sql --file query.sql --output parquet --to rows.parquet
     """
     text = _text(statement, file)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def matrix(arrays: Sequence[pa.Array]) -> npt.NDArray[np.float64]:
     """Rows by arguments as float64, NULL as NaN."""
-    rows = np.empty((len(arrays[0]), len(arrays)), dtype=np.float64)
+    # A column after the other, as in a data frame: linear algebra rounds the last bit differently the other way.
+    rows = np.empty((len(arrays[0]), len(arrays)), dtype=np.float64, order="F")
     for i, array in enumerate(arrays):
         rows[:, i] = _numbers(array)
     return rows

@@ -64,7 +64,8 @@ class ModelReader:
             UnknownModel: there is none.
             RegistryUnreachable: the registry doesn't answer.
         """
-        return self._ask(reference.text, {"operation": "resolve", "reference": reference.text})
+        found: Mapping[str, Any] = self._ask(reference.text, {"operation": "resolve", "reference": reference.text})
+        return found
 
     def fetch(self, reference: ModelReference) -> Artifact:
         """Copy a version's artifact into the store.
@@ -139,8 +140,7 @@ class ModelReader:
             stderr=sys.stderr if self._debug else self._printed,
             text=True,
             encoding="utf-8",
-            # The child finds what the parent does: sqlml itself, and the modules that a trusted pickle names.
-            env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=_child_environment(),
             # Ctrl-C is the parent's to answer.
             start_new_session=True,
         )
@@ -172,3 +172,15 @@ class ModelReader:
         if self._printed is not None:
             self._printed.close()
             self._printed = None
+
+
+def _child_environment() -> dict[str, str]:
+    return {
+        # Two tries a request: a user waits for it, and MLflow's own default is seven with minutes of back-off.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        **os.environ,
+        "PYTHONWARNINGS": "ignore",
+        # The child finds what the parent does: sqlml itself, and the modules that a trusted pickle names.
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }

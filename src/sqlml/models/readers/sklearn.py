@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import numpy as np
-from sklearn.base import BaseEstimator, is_classifier, is_clusterer, is_outlier_detector, is_regressor
+from sklearn.base import is_classifier, is_clusterer, is_regressor
 
 from sqlml.errors import UnsupportedModel
 from sqlml.models.description import Kind
 from sqlml.models.fitted import Fitted
+from sqlml.models.parts import parts
 from sqlml.models.readers.skops import load_checked
 
 UNKNOWN_CATEGORY = re.compile(r"Found unknown categories \[(?P<values>.*?)\] in column (?P<column>\d+)")
@@ -65,32 +66,15 @@ def kind_of(estimator: Any) -> Kind:
         return "regressor"
     if is_clusterer(estimator):
         return "clusterer"
-    return "other" if is_outlier_detector(estimator) else "other"
+    return "other"
 
 
 def run_on_one_thread(estimator: Any) -> None:
     """Set `n_jobs` to 1 on an estimator and on all that it holds: the engine runs the calls side by side."""
-    for part in _parts(estimator, set()):
+    for part in parts(estimator):
         # None is one thread to scikit-learn, but every core to LightGBM.
         if getattr(part, "n_jobs", 1) != 1:
             part.n_jobs = 1
-
-
-def _parts(thing: Any, seen: set[int]) -> Iterator[Any]:
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    if isinstance(thing, BaseEstimator):
-        yield thing
-        children: Any = vars(thing).values()
-    elif isinstance(thing, dict):
-        children = thing.values()
-    elif isinstance(thing, (list, tuple)) or (isinstance(thing, np.ndarray) and thing.dtype == object):
-        children = list(np.ravel(thing)) if isinstance(thing, np.ndarray) else thing
-    else:
-        return
-    for child in children:
-        yield from _parts(child, seen)
 
 
 def _classes(estimator: Any) -> list[Any] | None:
@@ -106,11 +90,11 @@ def _classes(estimator: Any) -> list[Any] | None:
 def _seen_categories(estimator: Any, names: list[str] | None) -> dict[str, list[Any]]:
     """The categories that encoders were fitted with, by input column, where a ColumnTransformer tells which."""
     found: dict[str, list[Any]] = {}
-    for part in _parts(estimator, set()):
+    for part in parts(estimator):
         for _, transformer, columns in getattr(part, "transformers_", ()):
             if not isinstance(columns, (list, np.ndarray)) or isinstance(transformer, str):
                 continue
-            encoders = [p for p in _parts(transformer, set()) if getattr(p, "categories_", None) is not None]
+            encoders = [p for p in parts(transformer) if getattr(p, "categories_", None) is not None]
             if not encoders:
                 continue
             labels = [_column_name(column, names) for column in columns]

@@ -1,0 +1,132 @@
+"""From the rows that a model was fitted on to its signature: every input by name, with the type that SQL casts to."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from sqlml.errors import UnsupportedModel, did_you_mean, quoted
+
+# What MLflow calls the type of a column of Python objects that are all of one kind. A date is a datetime at midnight.
+_OBJECTS: tuple[tuple[tuple[type, ...], str], ...] = (
+    ((str,), "string"),
+    ((bool, np.bool_), "boolean"),
+    ((int, np.integer), "long"),
+    ((int, float, np.integer, np.floating, decimal.Decimal), "double"),
+    ((datetime.date, np.datetime64), "datetime"),
+    ((bytes,), "binary"),
+)
+
+
+def input_rows(given: Any, names: list[str] | None, label: str | None, model: str) -> pd.DataFrame:
+    """The rows to log a model with: its own columns in its own order, or all but the label where it has no names.
+
+    Args:
+        given: a data frame, or a matrix, whose columns get the model's names, or else x0, x1 and so on.
+        names: the inputs that the model was fitted with, where it kept them.
+        label: the column that it predicts.
+        model: the name it is logged by, for messages.
+
+    Raises:
+        UnsupportedModel: no rows, two columns of one name, or the model's columns are not there.
+    """
+    rows = given if isinstance(given, pd.DataFrame) else _named(given, names, model)
+    rows = rows.set_axis([str(name) for name in rows.columns], axis=1).reset_index(drop=True)
+    if not len(rows):
+        raise UnsupportedModel(model=model, reason="signature_from has no rows to compare its answers on")
+    if names is not None and set(names) <= set(rows.columns):
+        rows = rows[names]
+    elif label is not None:
+        rows = rows.drop(columns=label, errors="ignore")
+    if names is not None and len(names) != len(rows.columns):
+        lost = [name for name in names if name not in rows.columns]
+        raise UnsupportedModel(
+            model=model,
+            reason=f"it was fitted on {quoted(lost)}, which signature_from does not have."
+            f"{did_you_mean(lost[0], rows.columns)}".rstrip(".?"),
+        )
+    twice = rows.columns[rows.columns.duplicated()]
+    if len(twice):
+        raise UnsupportedModel(model=model, reason=f"signature_from has {quoted(sorted(set(twice)))} twice")
+    return rows
+
+
+def _named(given: Any, names: list[str] | None, model: str) -> pd.DataFrame:
+    values = np.asarray(given)
+    if values.ndim != 2:
+        reason = f"signature_from is a {type(given).__name__} and no table of rows and columns"
+        raise UnsupportedModel(model=model, reason=reason)
+    width = values.shape[1]
+    return pd.DataFrame(values, columns=names if names and len(names) == width else [f"x{i}" for i in range(width)])
+
+
+def column_types(rows: pd.DataFrame, model: str) -> dict[str, str]:
+    """MLflow's name of each column's type.
+
+    Raises:
+        UnsupportedModel: a type that no argument of a SQL function can have.
+
+    Example:
+        >>> column_types(pd.DataFrame({"a": [1], "b": ["x"], "c": pd.Categorical([True])}), "m")
+        {'a': 'long', 'b': 'string', 'c': 'boolean'}
+    """
+    found = {}
+    for name in rows.columns:
+        column = rows[name]
+        values = column.cat.categories.to_series() if isinstance(column.dtype, pd.CategoricalDtype) else column
+        type_ = _type(values)
+        if type_ is None:
+            raise UnsupportedModel(model=model, reason=f"its input '{name}' is of the type '{values.dtype}'")
+        found[str(name)] = type_
+    return found
+
+
+def _type(column: pd.Series[Any]) -> str | None:
+    for test, type_ in (
+        (types.is_bool_dtype, "boolean"),
+        (types.is_integer_dtype, "long"),
+        (types.is_float_dtype, "double"),
+        (types.is_datetime64_any_dtype, "datetime"),
+    ):
+        if test(column.dtype):
+            return type_
+    if not types.is_object_dtype(column.dtype) and not types.is_string_dtype(column.dtype):
+        return None
+    return _type_of_objects(column.dropna())
+
+
+def _type_of_objects(values: Iterable[Any]) -> str | None:
+    kinds = {type(value) for value in values}
+    for allowed, type_ in _OBJECTS:
+        if all(issubclass(kind, allowed) and (bool in allowed or kind is not bool) for kind in kinds):
+            return type_
+    return None
+
+
+def categories(rows: pd.DataFrame) -> dict[str, list[Any]]:
+    """The values of each pandas category column, in their order, where JSON can hold them."""
+    found: dict[str, list[Any]] = {}
+    for name in rows.columns:
+        dtype = rows[name].dtype
+        if isinstance(dtype, pd.CategoricalDtype):
+            values = dtype.categories.tolist()
+            if all(isinstance(value, str | int | float | bool) for value in values):
+                found[str(name)] = values
+    return found
+
+
+def spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """So many rows from all over the frame, which differ more than its first ones do."""
+    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
+
+
+def metadata(rows: pd.DataFrame, label: str | None, keys: Mapping[str, str]) -> dict[str, Any]:
+    """What the artifact itself says beside its signature, under the keys for its label and its categories."""
+    held = {keys["label"]: label, keys["categories"]: categories(rows) or None}
+    return {key: value for key, value in held.items() if value is not None}

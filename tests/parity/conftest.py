@@ -1,0 +1,15 @@
+"""One registry and one child process for the whole session: each takes a second or more to start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from parity.asking import Registry
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    held = Registry(tmp_path_factory.mktemp("registry"))
+    yield held
+    held.reader.close()
