@@ -25,6 +25,7 @@
     │   ├── MixedArguments
     │   ├── RepeatedArgument
     │   ├── AmbiguousColumn
+    │   ├── UnknownColumn
     │   ├── UnknownColumns
     │   ├── NoSuchOutput
     │   └── NotNumeric
@@ -260,6 +261,12 @@ class AmbiguousColumn(BindingError):
     """Two columns could be meant by one argument."""
 
     template = "'{function}' can't tell which column is its argument '{name}': {first} and {second} both fit."
+
+
+class UnknownColumn(BindingError):
+    """EXCLUDE, REPLACE or RENAME behind a star names a column that the star doesn't have."""
+
+    template = "'{source}' has no column '{name}'.{suggestion}"
 
 
 class UnknownColumns(BindingError):

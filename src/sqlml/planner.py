@@ -13,6 +13,7 @@ from sqlml.errors import (
     NoSuchOutput,
     PinnedInView,
     UnknownArgument,
+    UnknownColumn,
     UnknownColumns,
     UnknownModel,
     did_you_mean,
@@ -55,6 +56,7 @@ class PlannedCall:
 
     target: Target
     output: Output
+    name: str
     span: Span
     form: str
     bound: tuple[tuple[str, str], ...]
@@ -77,6 +79,12 @@ class Plan:
     def columns_read(self) -> list[str]:
         """The columns and expressions that the calls are given, each once."""
         return list(dict.fromkeys(sql for call in self.calls for _, sql in call.bound))
+
+    def in_written_names(self, message: str) -> str:
+        """An engine's message about `sql`, with the functions' names as they are in `text`."""
+        for call in self.calls:
+            message = message.replace(call.name, call.target.function.name + _PUBLIC.get(call.output, ""))
+        return message
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -204,7 +212,8 @@ def plan_query(
     Raises:
         SqlmlError: whatever stands against a call.
     """
-    planned = [_plan_call(text, call, target_of(snapshot, call), columns_of) for call in calls]
+    name_of = _stored_name if stored else callable_name
+    planned = [_plan_call(text, call, target_of(snapshot, call), columns_of, name_of) for call in calls]
     if stored:
         for call in planned:
             if call.target.pinned or call.output == "probs":
@@ -212,7 +221,7 @@ def plan_query(
                 model = f"models:/{version.model}/{version.version}"
                 reference = text[call.span.start : call.span.end]
                 raise PinnedInView(reference=reference, model=model)
-    sql = _render(text, planned, _stored_name if stored else callable_name, stored)
+    sql = _render(text, planned, stored)
     return Plan(text, sql, tuple(planned), tuple(rewrites), engine)
 
 
@@ -223,9 +232,7 @@ def _stored_name(target: Target, output: Output) -> str:
     return identifier(target.function.name + _PUBLIC[output])
 
 
-def _render(
-    text: str, calls: Sequence[PlannedCall], name_of: Callable[[Target, Output], str], stored: bool
-) -> str:
+def _render(text: str, calls: Sequence[PlannedCall], stored: bool) -> str:
     def within(span: Span) -> str:
         """The text of a span, its calls replaced, the outermost first."""
         shown, at = [], span.start
@@ -238,25 +245,34 @@ def _render(
 
     def rendered(call: PlannedCall) -> str:
         pieces = [piece if isinstance(piece, str) else within(piece) for piece in call.pieces]
-        name = name_of(call.target, call.output)
         if stored and call.row_names is not None:
             # A stored call is bound again by whoever reads the view, at the version that answers then.
             fields = zip(call.row_names, pieces, strict=True)
-            return f"{name}(struct_pack({', '.join(f'{identifier(field)} := {sql}' for field, sql in fields)}))"
-        return f"{name}({', '.join(pieces)})"
+            return f"{call.name}(struct_pack({', '.join(f'{identifier(field)} := {sql}' for field, sql in fields)}))"
+        return f"{call.name}({', '.join(pieces)})"
 
     return within(Span(0, len(text)))
 
 
-def _plan_call(text: str, call: Call, target: Target, columns_of: ColumnsOf) -> PlannedCall:
+def _plan_call(
+    text: str, call: Call, target: Target, columns_of: ColumnsOf, name_of: Callable[[Target, Output], str]
+) -> PlannedCall:
     binder = _Binder(text, target.function.name, target.description.arguments, call.scope, columns_of)
     form, pieces, names = binder.bind(call.arguments)
     shown = [piece if isinstance(piece, str) else text[piece.start : piece.end] for piece in pieces]
     labels = names if names is not None else [argument.name for argument in target.description.arguments]
     bound = tuple(zip(labels, shown, strict=False)) if len(shown) == len(labels) else (("a row", shown[0]),)
-    strategy = "python"
     return PlannedCall(
-        target, call.output, call.span, form, bound, tuple(pieces), names, strategy, _PYTHON_ONLY
+        target,
+        call.output,
+        name_of(target, call.output),
+        call.span,
+        form,
+        bound,
+        tuple(pieces),
+        names,
+        strategy="python",
+        reason=_PYTHON_ONLY,
     )
 
 
@@ -357,9 +373,7 @@ class _Binder:
         present = {name.casefold() for name, _, _ in columns}
         for asked in (*star.exclude, *star.replace, *star.rename):
             if asked not in present:
-                valid = quoted([name for name, _, _ in columns][:20])
-                suggestion = did_you_mean(asked, present)
-                raise UnknownArgument(function=written, name=asked, valid=valid, suggestion=suggestion)
+                raise UnknownColumn(source=written, name=asked, suggestion=did_you_mean(asked, present))
         names = [name for name, _, _ in kept]
 
         def shown(place: int) -> str:

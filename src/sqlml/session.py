@@ -120,7 +120,7 @@ class Session:
         self._engine = engine
         self._parts = parts
         self._published: dict[str, str] = {}
-        self._shown_revision = -1
+        self._published_revision = self._shown_revision = -1
         # Closed at the interpreter's end too: a native function that is left behind is reported as a leak.
         self._finalizer = weakref.finalize(self, _close, engine, None if is_cursor else parts)
         self._publish(parts.catalog.snapshot())
@@ -183,7 +183,7 @@ class Session:
                 return self._engine.table(results.created(self.function(statement.name)))
             case DropFunction(name, _, text):
                 if name.casefold() not in self._parts.catalog.snapshot().functions:
-                    return self._rows(text, None)
+                    return self._drop_of_the_engine(name, text)
                 self.drop(name)
                 return self._engine.table(results.dropped(name))
             case ShowFunctions(like):
@@ -195,6 +195,14 @@ class Session:
             case Query(text):
                 return self._query(text, params)
 
+    def _drop_of_the_engine(self, name: str, text: str) -> Any:
+        """DROP FUNCTION of what is no function of ours: a macro of the database, or nothing."""
+        try:
+            return self._engine.rows(text)
+        except EngineError as error:
+            suggestion = did_you_mean(name, [held.name for held in self.functions()])
+            raise UnknownFunction(name=name, suggestion=suggestion) from error
+
     def _query(self, text: str, params: Parameters) -> Any:
         if "sqlml" in text.casefold():
             self._show_catalog()
@@ -203,7 +211,10 @@ class Session:
             for call in plan.calls:
                 # Here, so that a model that can't be loaded is one clear error and not a query's failure.
                 self._answerer(call.target).predictor()
-        return self._rows(plan.sql, params)
+        try:
+            return self._rows(plan.sql, params)
+        except EngineError as error:
+            raise EngineError(message=plan.in_written_names(str(error))) from error.__cause__
 
     def _rows(self, text: str, params: Parameters) -> Any:
         try:
@@ -412,6 +423,8 @@ class Session:
 
     def _publish(self, snapshot: Snapshot) -> None:
         """Bring the engine's own names to the catalog: what is new, changed or gone since the last time."""
+        if snapshot.revision == self._published_revision:
+            return
         targets = {key: _current(snapshot, function) for key, function in snapshot.functions.items()}
         for key in self._published.keys() - targets.keys():
             self._engine.withdraw(self._published.pop(key).split("\n")[0])
@@ -420,10 +433,11 @@ class Session:
                 self._engine.publish(self._answerer(target))
                 self._published[key] = target.key
         self._engine.publish_generic({key: self._answerer(target) for key, target in targets.items()})
+        self._published_revision = snapshot.revision
 
     def _show_catalog(self) -> None:
         revision = self._parts.catalog.revision()
-        if revision != self._shown_revision:
+        if revision != self._shown_revision or not self._engine.shows_catalog():
             tables: Mapping[str, pa.Table] = self._parts.catalog.tables()
             self._engine.show_catalog(tables)
             self._shown_revision = revision

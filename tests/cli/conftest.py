@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,24 @@ def models(project, registry):
     """The project, told of the registry."""
     (project / "sqlml.toml").write_text(f'[sqlml]\nregistry = "{registry}"\n')
     return project
+
+
+@pytest.fixture(scope="session")
+def catalogued(registry, tmp_path_factory):
+    """A project in which `late` is registered, to be copied: registering takes seconds."""
+    folder = tmp_path_factory.mktemp("catalogued")
+    (folder / "sqlml.toml").write_text(f'[sqlml]\nregistry = "{registry}"\n')
+    source = {"PYTHONPATH": str(SOURCE)}
+    done = sqlml("functions", "register", "late", "models:/late@champion", "--project", folder, **source)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def registered(models, catalogued):
+    """The project, with the function `late`, which follows `late@champion`."""
+    shutil.copytree(catalogued / ".sqlml", models / ".sqlml")
+    return models
 
 
 @pytest.fixture

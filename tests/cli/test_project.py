@@ -92,8 +92,7 @@ def test_doctor_hides_passwords(run, project):
     assert "secret" not in done.stdout + done.stderr
 
 
-def test_doctor_of_a_sound_project(run, models):
-    run("functions", "register", "late", "models:/late@champion")
+def test_doctor_of_a_sound_project(run, registered):
     done, checks = found(run)
     assert checks["registry"]["state"] == "ok"
     assert "1 functions, 1 versions" in checks["catalog"]["detail"]
@@ -101,9 +100,8 @@ def test_doctor_of_a_sound_project(run, models):
     assert done["next"].startswith("sqlml sql")
 
 
-def test_doctor_finds_a_changed_artifact(run, models):
-    run("functions", "register", "late", "models:/late@champion")
-    (model,) = (models / ".sqlml" / "artifacts").glob("*/MLmodel")
+def test_doctor_finds_a_changed_artifact(run, registered):
+    (model,) = (registered / ".sqlml" / "artifacts").glob("*/MLmodel")
     model.chmod(0o644)
     model.write_text(model.read_text() + "\n")
     done, _ = found(run, code=1)

@@ -34,6 +34,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "CCA": {"n_components": 1},
     "PLSCanonical": {"n_components": 1},
     "PLSRegression": {"n_components": 2},
+    "QuadraticDiscriminantAnalysis": {"reg_param": 0.1},
     "RANSACRegressor": {"min_samples": 20},
     "RadiusNeighborsClassifier": {"radius": 100.0},
     "RadiusNeighborsRegressor": {"radius": 100.0},

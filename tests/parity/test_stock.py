@@ -20,7 +20,16 @@ STOCK = stock()
 CLASSIFIERS = [name for name, make in STOCK.items() if is_classifier(make())]
 # These take whole numbers below the number of categories that they were fitted with, or one column alone.
 OWN_ROWS = {"CategoricalNB", "IsotonicRegression"}
-TWO_OUTPUTS = {"ClassifierChain", "MultiOutputClassifier", "MultiOutputRegressor", "RegressorChain"}
+TWO_OUTPUTS = {
+    "ClassifierChain",
+    "MultiOutputClassifier",
+    "MultiOutputRegressor",
+    "MultiTaskElasticNet",
+    "MultiTaskElasticNetCV",
+    "MultiTaskLasso",
+    "MultiTaskLassoCV",
+    "RegressorChain",
+}
 
 NO_STRING_LABELS = {
     "MultiOutputClassifier": "its labels are a matrix, tried with numbers",
@@ -50,7 +59,7 @@ def fitted(name: str, rows: pd.DataFrame, labels: tuple[Any, ...] | None = None,
     values: Any = target(rows if model is None else numbers(""))
     if name in CLASSIFIERS:
         place = np.digitize(values, np.quantile(values, np.linspace(0, 1, len(labels or (0, 1)) + 1)[1:-1]))
-        values = np.array(labels or (0, 1))[place]
+        values = np.array(labels or (0, 1), dtype=object if labels else int)[place]
     if name in TWO_OUTPUTS:
         values = np.column_stack([values, values[::-1]])
     with warnings.catch_warnings():
@@ -86,7 +95,7 @@ def mixed() -> pd.DataFrame:
 
 def prepared(model: Any) -> Any:
     texts = make_pipeline(
-        SimpleImputer(strategy="most_frequent", missing_values=None),
+        SimpleImputer(strategy="most_frequent"),
         OneHotEncoder(handle_unknown="ignore", sparse_output=False),
     )
     columns = ColumnTransformer(

@@ -26,7 +26,8 @@ def doctor(output: Output = "text", project: Project = None, debug: Debug = Fals
     Example:
       sqlml doctor
 
-    The exit code is 1 if something is broken; what is only worth knowing is a note.
+    The exit code is 1 if something is broken; what is only worth knowing is a
+    note.
     """
     checks: list[Check] = []
     values: list[dict[str, Any]] = []

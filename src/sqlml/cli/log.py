@@ -34,9 +34,9 @@ def log(
     """Put a fitted model from a file into the registry.
 
     Example:
-      sqlml log model.skops --name m --signature-from data.csv --alias champion
+      sqlml log m.skops --name m --signature-from data.csv --alias champion
 
-    With --trust-pickle, a .joblib or .pkl file is loaded too, which runs its code.
+    With --trust-pickle, a .joblib or .pkl file is loaded too: that runs its code.
     """
     # Only now: mlflow takes seconds to import, which help and a wrong command line need not wait for.
     with needing("'sqlml log'", "models"):
@@ -47,7 +47,7 @@ def log(
     frame = read_frame(signature_from)
     made = log_model(fitted, name=name, signature_from=frame, label=label, alias=alias, registry=settings.registry_uri)
     if output == "json":
-        print_json({**vars(made)} if hasattr(made, "__dict__") else made)
+        print_json(made)
         return
     sys.stdout.write(f"Logged {made.name} version {made.version} ({made.format}): {made.uri}\n")
     reference = f"models:/{made.name}@{alias}" if alias else f"models:/{made.name}/{made.version}"

@@ -20,6 +20,7 @@ from sqlml.query.text import identifier, literal
 from sqlml.types import Output, output_type
 
 CATALOG = "sqlml"
+_MARK = "__sqlml_session"
 _PUBLIC: Mapping[Output, str] = {"predict": "", "score": "_score", "proba": "_proba"}
 _GENERIC: Mapping[str, tuple[Output, str]] = {
     "predict": ("predict", "DOUBLE"),
@@ -125,9 +126,7 @@ class DuckDBEngine(Engine):
             hidden = self.register(answerer, output)
             macro = answerer.function + _PUBLIC[output]
             overloads = f"({row}) AS {hidden}({row})" + (f", ({parameters}) AS {hidden}({parameters})" if by_name else "")
-            with self._mapped():
-                _do(self.connection, f"CREATE OR REPLACE TEMP MACRO {identifier(macro)}{overloads}")
-            self._macros.add(macro)
+            self._macro(macro, overloads)
         for output, suffix in _PUBLIC.items():
             if output not in answerer.description.outputs():
                 self._drop_macro(answerer.function + suffix)
@@ -137,21 +136,40 @@ class DuckDBEngine(Engine):
             self._drop_macro(function + suffix)
 
     def _drop_macro(self, macro: str) -> None:
-        if macro in self._macros:
-            with contextlib.suppress(duckdb.Error):
+        if macro not in self._macros:
+            return
+        self._macros.discard(macro)
+        # A later session on this connection may have put its own in place of ours, and goes on needing it.
+        ours = """
+            SELECT count(*) FROM duckdb_functions()
+            WHERE database_name = 'temp' AND function_name = ? AND contains(macro_definition, ?)
+        """
+        with contextlib.suppress(duckdb.Error):
+            held = self.connection.execute(ours, [macro, f"__sqlml_{self._shared.token}_"]).fetchall()
+            if held[0][0]:
                 _do(self.connection, f"DROP MACRO IF EXISTS temp.main.{identifier(macro)}")
-            self._macros.discard(macro)
 
     def publish_generic(self, answerers: Mapping[str, Answerer]) -> None:
         shared = self._shared
         with shared.lock:
             shared.generic = dict(answerers)
             for name, (output, type_) in _GENERIC.items():
-                if name in shared.names:
-                    continue
-                # Another session of this database may have made it; its functions are then found there.
-                with contextlib.suppress(duckdb.CatalogException):
-                    self._create(name, _generic(shared, output), type_)
+                hidden = f"__sqlml_{shared.token}_{name}"
+                if hidden not in shared.names:
+                    self._create(hidden, _generic(shared, output), type_)
+        # A macro can't take any number of arguments, but one overload for each number that a function has will do.
+        counts = sorted({1, *(len(answerer.description.arguments) for answerer in answerers.values())})
+        for name in _GENERIC if answerers else ():
+            overloads = []
+            for count in counts:
+                given = ", ".join(f"__{i}" for i in range(count + 1))
+                overloads.append(f"({given}) AS __sqlml_{shared.token}_{name}({given})")
+            self._macro(name, ", ".join(overloads))
+
+    def _macro(self, name: str, overloads: str) -> None:
+        with self._mapped():
+            _do(self.connection, f"CREATE OR REPLACE TEMP MACRO {identifier(name)}{overloads}")
+        self._macros.add(name)
 
     def owner_of(self, name: str) -> str | None:
         if name.casefold() in {macro.casefold() for macro in self._macros}:
@@ -162,6 +180,17 @@ class DuckDBEngine(Engine):
         """
         found = self.connection.cursor().execute(query, [name]).fetchall()
         return str(found[0][0]) if found else None
+
+    def shows_catalog(self) -> bool:
+        with self._shared.lock:
+            return self._shows_catalog()
+
+    def _shows_catalog(self) -> bool:
+        owner = self._shared.owner
+        attached = "SELECT count(*) FROM duckdb_tables() WHERE database_name = ? AND table_name = ?"
+        if not owner.execute(attached, [CATALOG, _MARK]).fetchall()[0][0]:
+            return False
+        return bool(owner.execute(f"FROM {CATALOG}.main.{_MARK}").fetchall()[0][0] == self._shared.token)
 
     def show_catalog(self, tables: Mapping[str, pa.Table]) -> None:
         owner = self._shared.owner
@@ -177,6 +206,8 @@ class DuckDBEngine(Engine):
                     raise CatalogUnreachable(url=f"{CATALOG}.{name}", reason=str(error).splitlines()[0]) from error
                 finally:
                     owner.unregister("__sqlml_rows")
+            mark = f"CREATE OR REPLACE TABLE {CATALOG}.main.{_MARK} AS SELECT {literal(self._shared.token)} AS session"
+            _do(owner, mark)
 
     def rows(self, text: str, parameters: Parameters = None) -> Any:
         with self._frames_visible(), self._mapped():
@@ -220,7 +251,8 @@ class DuckDBEngine(Engine):
                     shared.owner.remove_function(name)
             shared.names.clear()
             with contextlib.suppress(duckdb.Error):
-                _do(shared.owner, f"DETACH DATABASE IF EXISTS {CATALOG}")
+                if self._shows_catalog():
+                    _do(shared.owner, f"DETACH DATABASE {CATALOG}")
             shared.owner.close()
         if self._owned:
             self.connection.close()
@@ -231,16 +263,23 @@ class DuckDBEngine(Engine):
         if self._owned:
             yield
             return
-        setting = "python_scan_all_frames"
-        before = self._shared.owner.execute(f"SELECT current_setting('{setting}')").fetchall()
-        if before[0][0]:
+        if self._scan_all_frames(True):
             yield
             return
-        _do(self._shared.owner, f"SET GLOBAL {setting} = true")
         try:
             yield
         finally:
-            _do(self._shared.owner, f"SET GLOBAL {setting} = false")
+            self._scan_all_frames(False)
+
+    def _scan_all_frames(self, wanted: bool) -> bool:
+        """Set it for the whole database; gives what it was."""
+        setting = "python_scan_all_frames"
+        with self._shared.lock, self._mapped():
+            owner = self._shared.owner
+            before = bool(owner.execute(f"SELECT current_setting('{setting}')").fetchall()[0][0])
+            if before != wanted:
+                _do(owner, f"SET GLOBAL {setting} = {wanted}")
+            return before
 
     @contextlib.contextmanager
     def _mapped(self) -> Any:

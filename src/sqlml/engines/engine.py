@@ -61,6 +61,10 @@ class Engine(ABC):
         """What, not being sqlml's, already answers to that function name; None where nothing does."""
 
     @abstractmethod
+    def shows_catalog(self) -> bool:
+        """Whether the catalog's tables are readable, as this session last put them there."""
+
+    @abstractmethod
     def show_catalog(self, tables: Mapping[str, pa.Table]) -> None:
         """Make the catalog's tables readable as `sqlml.<name>`."""
 

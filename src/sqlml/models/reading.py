@@ -179,6 +179,7 @@ def _child_environment() -> dict[str, str]:
         # Two tries a request: a user waits for it, and MLflow's own default is seven with minutes of back-off.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
         **os.environ,
         "PYTHONWARNINGS": "ignore",
         # The child finds what the parent does: sqlml itself, and the modules that a trusted pickle names.

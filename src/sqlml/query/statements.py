@@ -86,7 +86,7 @@ def mentions(text: str, functions: frozenset[str]) -> bool:
         or words & {"ml", "sqlml"}
         or {"function", "model"} <= words
         or "functions" in words
-        or {"describe", "function"} <= words
+        or ("function" in words and words & {"describe", "desc", "drop"})
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,7 +71,10 @@ def load(reader: str, folder: Path, options: Mapping[str, Any], *, trusted: bool
         package = (error.name or reader).split(".")[0]
         raise MissingPackage(what=f"The model '{model}'", package=package, extra=entry.extra) from error
     try:
-        fitted: Fitted = module.load(folder, options, trusted=trusted, model=model)
+        with warnings.catch_warnings():
+            # What a library says of its own deprecations and versions is compared in `requirements`, once.
+            warnings.simplefilter("ignore")
+            fitted: Fitted = module.load(folder, options, trusted=trusted, model=model)
     except SqlmlError:
         raise
     except ModuleNotFoundError as error:
