@@ -98,6 +98,10 @@ def load_settings(project: str | Path | None = None, **overrides: Any) -> Settin
     values: dict[str, Any] = {}
     if folder is not None and (folder / PROJECT_FILE).is_file():
         values = _read_project_file(folder / PROJECT_FILE)
+    for key in overrides:
+        if key not in Settings.model_fields:
+            suggestion = did_you_mean(key, Settings.model_fields)
+            raise UnknownSetting(where="connect()", key=key, suggestion=suggestion)
     values |= {key: value for key, value in overrides.items() if value is not None}
     values["project"] = folder
     try:

@@ -395,7 +395,7 @@ class PredictionFailed(DataError):
     """The model raised while it predicted."""
 
     template = (
-        "'{function}' ({model}) raised {error} on its batch {batch} of {rows} rows: set SQLML_DEBUG=1 to see where."
+        "'{function}' ({model}) raised {error} on its batch {batch} of {rows} rows: SQLML_DEBUG=1 logs where."
     )
 
 

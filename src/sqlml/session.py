@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import weakref
@@ -69,6 +70,9 @@ def connect(
         [(42,)]
     """
     held = load_settings(project, engine=engine, **settings)
+    if held.debug:
+        logging.basicConfig()
+        logging.getLogger("sqlml").setLevel(logging.DEBUG)
     if target is None:
         opened = open_engine(held.engine, held.database_path, held.time_zone)
     elif isinstance(target, str | Path):

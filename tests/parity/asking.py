@@ -104,7 +104,7 @@ def check(asked: Asked, rows: pd.DataFrame, given: Any = None) -> None:
 
 
 def check_missing(asked: Asked, rows: pd.DataFrame) -> None:
-    """A NULL is answered where the model itself answers the row, and gives NULL where it refuses; no other row changes."""
+    """A NULL is answered where the model itself answers the row, else gives NULL; no other row changes."""
     width = len(rows.columns)
     holed = rows.iloc[: width + 2].reset_index(drop=True).copy()
     for place, name in enumerate(rows.columns):

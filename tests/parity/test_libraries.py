@@ -1,4 +1,4 @@
-"""LightGBM, XGBoost, matrices, categories and the other types of columns: the answers of Python, through the registry."""
+"""LightGBM, XGBoost, matrices, categories and other types of columns answer as they do in Python."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from parity.asking import arrow, check, check_missing, same
-from parity.test_stock import mixed, numbers, target
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
@@ -17,6 +15,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+
+from parity.asking import arrow, check, check_missing, same
+from parity.test_stock import mixed, numbers, target
 
 lightgbm = pytest.importorskip("lightgbm")
 xgboost = pytest.importorskip("xgboost")
@@ -124,7 +125,9 @@ def test_pipelines(registry, name):
             ("texts", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["island"]),
         ]
     )
-    asked = registry.through(make_pipeline(columns, model).fit(rows, labels(numbers(""))), rows, f"{name} in a pipeline")
+    asked = registry.through(
+        make_pipeline(columns, model).fit(rows, labels(numbers(""))), rows, f"{name} in a pipeline"
+    )
     assert not asked.logged.needs_trust
     rows.loc[::5, "island"] = "Anvers"
     check(asked, rows)
@@ -185,7 +188,8 @@ def test_fitted_on_a_matrix(registry, name, dtype):
     model = MATRICES[name].fit(given, binary(rows) if "Classifier" in name else target(rows))
     asked = registry.through(model, given, f"{name} {dtype}")
     assert [argument.name for argument in asked.description.arguments] == ["x0", "x1", "x2", "x3"]
-    check(asked, pd.DataFrame(given, columns=["x0", "x1", "x2", "x3"]), given)
+    # The signature says double, so that what a query has in double is not rounded.
+    check(asked, pd.DataFrame(given, columns=["x0", "x1", "x2", "x3"]), given.astype("float64"))
 
 
 def every_type() -> pd.DataFrame:

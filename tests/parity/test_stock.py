@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from parity.asking import check, check_missing
-from parity.estimators import stock
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+
+from parity.asking import check, check_missing
+from parity.estimators import stock
 
 STOCK = stock()
 CLASSIFIERS = [name for name, make in STOCK.items() if is_classifier(make())]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from sqlml.errors import NoSignature, UnsupportedModel
 from sqlml.models import feed
-from sqlml.models.description import Argument, Description, Missing
+from sqlml.models.description import CATEGORIES_KEY, Argument, Description, Missing
 from sqlml.models.fitted import Fitted
 from sqlml.models.probe import Columns, probe_rows, trial
 from sqlml.types import ARROW, Returns
@@ -104,10 +104,11 @@ def _arguments(source: Source, fitted: Fitted) -> tuple[Argument, ...]:
         arguments = [Argument(name, "VARCHAR" if name in fitted.text_names else "DOUBLE") for name in fitted.names]
     else:
         raise NoSignature(model=source.title, flavour=source.flavour)
+    # A pipeline passes category columns on, to a booster or to histogram boosting; log_model wrote down which.
+    logged = (source.mlmodel.get("metadata") or {}).get(CATEGORIES_KEY) or {}
+    categories = {**logged, **fitted.pandas_categories}
     return tuple(
-        replace(argument, categories=tuple(fitted.pandas_categories[argument.name]))
-        if argument.name in fitted.pandas_categories
-        else argument
+        replace(argument, categories=tuple(categories[argument.name])) if argument.name in categories else argument
         for argument in arguments
     )
 
@@ -262,7 +263,7 @@ def _has_proba(fitted: Fitted, arguments: Sequence[Argument], rows: Columns) -> 
 
 def _matrix_agrees(fitted: Fitted, arguments: Sequence[Argument], rows: Columns) -> bool:
     """Whether a float64 matrix gives the very bits that a data frame does, for rows with and without NULL."""
-    if any(argument.type in ("VARCHAR", "BLOB", "TIMESTAMP") for argument in arguments):
+    if any(argument.categories or argument.type in ("VARCHAR", "BLOB", "TIMESTAMP") for argument in arguments):
         return False
     passable = [
         array if argument.missing else array.fill_null(0) for array, argument in zip(rows, arguments, strict=True)

@@ -11,6 +11,10 @@ from sqlml.types import Output, Returns
 Kind = Literal["classifier", "regressor", "clusterer", "other"]
 Missing = Literal["nan", "none"]
 
+# What log_model writes down beside a version's signature, as its metadata and tags.
+LABEL_KEY = "sqlml.label"
+CATEGORIES_KEY = "sqlml.categories"
+
 
 @dataclass(frozen=True)
 class Argument:

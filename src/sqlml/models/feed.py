@@ -28,7 +28,8 @@ def _numbers(array: pa.Array) -> npt.NDArray[Any]:
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     # With a NULL among them integers come as float64 with NaN.
-    return array.to_numpy(zero_copy_only=False)
+    values: npt.NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return values
 
 
 def frame(arrays: Sequence[pa.Array], arguments: Sequence[Argument]) -> pd.DataFrame:
@@ -53,4 +54,5 @@ def _column(array: pa.Array, argument: Argument) -> pd.Series[Any]:
         return pd.Series(array.to_numpy(zero_copy_only=False), dtype=object)
     if pa.types.is_boolean(array.type) and array.null_count:
         return pd.Series(_numbers(array))
-    return array.to_pandas()
+    column: pd.Series[Any] = array.to_pandas()
+    return column

@@ -150,6 +150,7 @@ class Predictor:
         title = self.description.title
         kind = type(error).__name__
         log.error("%s (%s) raised %s on its batch %d of %d rows", self.function, title, kind, batch, len(arrays[0]))
+        log.debug("The traceback, which may hold values of rows:", exc_info=error)
         return PredictionFailed(function=self.function, model=title, error=kind, batch=batch, rows=len(arrays[0]))
 
     def _argument_with(self, values: str, column: int, arrays: Sequence[pa.Array]) -> str:

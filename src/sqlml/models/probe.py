@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sqlml.models import feed
 from sqlml.models.description import Argument, Description
 from sqlml.models.fitted import Fitted
 from sqlml.models.predictor import Predictor
-from sqlml.types import ARROW
+from sqlml.types import ARROW, Output, Returns
 
 Columns = list[pa.Array]
 _ROWS = 64
@@ -52,7 +54,8 @@ def _drawn(type_: str, known: list[Any], random: np.random.Generator) -> list[An
     if type_ in ("INTEGER", "BIGINT"):
         return [int(value) for value in random.integers(0, 5, _ROWS)]
     if type_ in ("FLOAT", "DOUBLE"):
-        return [float(value) for value in np.float32(random.normal(0, 2, _ROWS))]
+        # Values that a float32 holds too, so that a library that works in it rounds none.
+        return [float(value) for value in random.normal(0, 2, _ROWS).astype(np.float32)]
     if type_ == "TIMESTAMP":
         return [int(value) for value in random.integers(0, 10**15, _ROWS)]
     return ["a"] * _ROWS if type_ == "VARCHAR" else [b"a"] * _ROWS
@@ -64,7 +67,7 @@ def trial(call: Callable[[Any], Any], rows: Any) -> Any | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return call(rows)
-    except Exception:
+    except Exception:  # noqa: BLE001
         # Any library may raise anything on a row it can't take; that it did is the whole finding.
         return None
 
@@ -86,38 +89,55 @@ def compare(description: Description, fitted: Fitted, example: Columns | None) -
     Rows that the model refuses whole are left out. A relative difference is |a - b| / max(|b|, tiny).
     """
     started = time.perf_counter()
-    arguments = description.arguments
-    rows = probe_rows(arguments, fitted.categories, example)
-    # What the model takes as missing stays missing; the rest would be NULL on both sides and prove nothing.
-    asked = pa.table(rows, names=[str(i) for i in range(len(rows))])
-    for i, argument in enumerate(arguments):
-        if argument.missing is None:
-            asked = asked.filter(pa.compute.is_valid(asked.column(i)))
-    columns = [column.combine_chunks() for column in asked.columns]
+    columns = _taken(description, probe_rows(description.arguments, fitted.categories, example))
     predictor = Predictor("proof", description, fitted, "propagate")
-    mismatches, absolute, relative, compared = 0, 0.0, 0.0, 0
-    frame = feed.frame(columns, arguments) if asked.num_rows else None
-    for output in description.outputs():
-        oracle = None if frame is None else trial(fitted.predict if output == "predict" else fitted.proba, frame)  # type: ignore[arg-type]
-        if oracle is None or output in ("proba", "probs"):
+    total = Comparison(0, 0, 0.0, 0.0, 0.0)
+    asked: tuple[tuple[Output, Callable[[Any], Any] | None], ...] = (
+        ("predict", fitted.predict),
+        ("probs", fitted.proba),
+    )
+    for output, call in asked:
+        if call is None or output not in description.outputs() or not len(columns[0]):
             continue
-        compared = asked.num_rows
-        expected = np.asarray(oracle)
-        expected = expected[:, -1] if output == "score" else expected.reshape(len(expected), -1)
-        answers = predictor(output, columns)
-        if description.returns.shape == "struct" and output == "predict":
-            answers = pa.StructArray.from_arrays(answers.flatten(), names=[n for n, _ in description.returns.fields])
-            got = np.array([list(row.values()) for row in answers.to_pylist()], dtype=object)
-        else:
-            got = np.array(answers.to_pylist(), dtype=expected.dtype if expected.dtype.kind == "f" else object)
-        got = got.reshape(expected.shape)
-        if expected.dtype.kind == "f":
-            difference = np.abs(got - expected)
-            difference[np.isnan(got) & np.isnan(expected)] = 0.0
-            absolute = max(absolute, float(difference.max(initial=0.0)))
-            relative = max(
-                relative, float((difference / np.maximum(np.abs(expected), np.finfo(float).tiny)).max(initial=0.0))
-            )
-        else:
-            mismatches += int((got != expected).sum())
-    return Comparison(compared, mismatches, absolute, relative, time.perf_counter() - started)
+        own = trial(call, feed.frame(columns, description.arguments))
+        if own is not None:
+            for expected, got in _pairs(output, own, predictor(output, columns), description.returns):
+                total = _added(total, len(columns[0]), expected, got)
+    return replace(total, seconds=time.perf_counter() - started)
+
+
+def _taken(description: Description, rows: Columns) -> Columns:
+    """The rows with no NULL but where the model takes it as missing: others give NULL and would prove nothing."""
+    table = pa.table(rows, names=[str(place) for place in range(len(rows))])
+    for place, argument in enumerate(description.arguments):
+        if argument.missing is None:
+            table = table.filter(pc.is_valid(table.column(place)))
+    return [column.combine_chunks() for column in table.columns]
+
+
+def _pairs(output: Output, own: Any, got: pa.Array, returns: Returns) -> list[tuple[npt.NDArray[Any], pa.Array]]:
+    """The model's own answers beside those of a query, both flat, a pair for each field of a struct."""
+    if output == "predict" and returns.shape == "struct":
+        return [(np.asarray(own[name]), got.field(name)) for name, _ in returns.fields]
+    expected = np.asarray(own).reshape(-1)
+    if output == "probs":
+        return [(expected, got.flatten().field("prob"))]
+    return [(expected, got.flatten() if returns.shape == "list" else got)]
+
+
+def _added(total: Comparison, rows: int, expected: npt.NDArray[Any], got: pa.Array) -> Comparison:
+    if expected.dtype.kind != "f":
+        wrong = sum(one != other for one, other in zip(expected.tolist(), got.to_pylist(), strict=True))
+        return replace(total, rows=rows, label_mismatches=total.label_mismatches + wrong)
+    values = got.to_numpy(zero_copy_only=False).astype(np.float64)
+    own = expected.astype(np.float64)
+    difference = np.abs(values - own)
+    # Two infinities of one sign, or two NaN, are the same answer.
+    difference[(values == own) | (np.isnan(values) & np.isnan(own))] = 0.0
+    relative = difference / np.maximum(np.abs(own), np.finfo(np.float64).tiny)
+    return replace(
+        total,
+        rows=rows,
+        max_absolute=max(total.max_absolute, float(difference.max(initial=0.0))),
+        max_relative=max(total.max_relative, float(relative.max(initial=0.0))),
+    )

@@ -25,10 +25,9 @@ from mlflow.types import ColSpec, Schema
 
 from sqlml.errors import RegistryUnreachable, SqlmlError, UnknownModel, did_you_mean
 from sqlml.models.artifact import ArtifactStore
+from sqlml.models.description import LABEL_KEY
 from sqlml.models.reference import ModelReference
 
-LABEL_TAG = "sqlml.label"
-CATEGORIES_TAG = "sqlml.categories"
 EXPERIMENT = "sqlml"
 
 
@@ -112,7 +111,7 @@ def resolve(uri: str, reference: ModelReference) -> Found:
             what=f"version {version} of the model '{reference.name}'",
             suggestion=f" Its versions are {', '.join(sorted(map(str, held))) or 'none'}.",
         ) from error
-    label = found.tags.get(LABEL_TAG) or model.tags.get(LABEL_TAG)
+    label = found.tags.get(LABEL_KEY) or model.tags.get(LABEL_KEY)
     return Found(reference.name, version, found.run_id or None, label, f"models:/{reference.name}/{version}")
 
 
@@ -122,7 +121,7 @@ def _resolve_run(client: MlflowClient, uri: str, reference: ModelReference) -> F
         run = client.get_run(run_id)
     except MlflowException as error:
         raise UnknownModel(registry=shown(uri), what=f"run '{run_id}'", suggestion="") from error
-    return Found(reference.text, "", run_id, run.data.tags.get(LABEL_TAG), reference.text)
+    return Found(reference.text, "", run_id, run.data.tags.get(LABEL_KEY), reference.text)
 
 
 def fetch(uri: str, reference: ModelReference, store: ArtifactStore) -> Fetched:
@@ -157,7 +156,7 @@ def _mlmodel(folder: Path) -> dict[str, Any]:
 
 
 def _metadata_label(mlmodel: dict[str, Any]) -> str | None:
-    label = (mlmodel.get("metadata") or {}).get(LABEL_TAG)
+    label = (mlmodel.get("metadata") or {}).get(LABEL_KEY)
     return None if label is None else str(label)
 
 
@@ -230,9 +229,10 @@ def save(
 def _outputs(answered: Any) -> Schema | None:
     """MLflow's schema of the answers, where it has one for them: it is there for other readers than sqlml."""
     try:
-        return infer_signature(answered, answered).outputs
+        outputs: Schema | None = infer_signature(answered, answered).outputs
     except (MlflowException, TypeError, ValueError):
         return None
+    return outputs
 
 
 @contextlib.contextmanager

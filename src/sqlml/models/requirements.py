@@ -7,6 +7,9 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+# One library under two names; MLflow writes both down.
+_SAME = {"xgboost": "xgboost-cpu", "xgboost-cpu": "xgboost"}
+
 
 def differences(folder: Path) -> tuple[str, ...]:
     """A line for each pinned requirement of a model artifact that the environment doesn't meet.
@@ -26,11 +29,20 @@ def differences(folder: Path) -> tuple[str, ...]:
         if requirement.name == "mlflow" or not requirement.specifier:
             continue
         wanted = str(requirement.specifier).removeprefix("==")
-        try:
-            installed = version(requirement.name)
-        except PackageNotFoundError:
+        installed = _installed(requirement.name)
+        if installed is None:
             found.append(f"{requirement.name}: logged with {wanted}, not installed here")
             continue
         if not requirement.specifier.contains(installed, prereleases=True):
             found.append(f"{requirement.name}: logged with {wanted}, here {installed}")
     return tuple(found)
+
+
+def _installed(package: str) -> str | None:
+    for name in (package, _SAME.get(package)):
+        if name is not None:
+            try:
+                return version(name)
+            except PackageNotFoundError:
+                continue
+    return None

@@ -16,6 +16,7 @@ import skops.io
 
 from sqlml.errors import CannotSave, NotTrusted, UnsupportedModel, quoted
 from sqlml.models import readers, registry
+from sqlml.models.description import LABEL_KEY
 from sqlml.models.parts import parts
 from sqlml.models.signature import column_types, input_rows, metadata, spread
 from sqlml.models.trust import trusted_types
@@ -54,7 +55,7 @@ def save_and_register(
     with tempfile.TemporaryDirectory(prefix="sqlml-") as scratch:
         folder, form = _saved(held, Path(scratch))
         if label is not None:
-            tags = {registry.LABEL_TAG: label, **tags}
+            tags = {LABEL_KEY: label, **tags}
         return registry.publish(uri, folder, name=name, tags=tags, alias=alias), form
 
 
@@ -77,7 +78,7 @@ def _saved(held: _Held, scratch: Path) -> tuple[Path, str]:
         folder = scratch / form.serialization
         try:
             return folder, _save_and_compare(held, form, folder, expected)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Any library may refuse in any way of its own; the next form is tried.
             reasons.append(f"{form.serialization}: {_named(error)}")
     raise _cannot(held, "; ".join(reasons))
@@ -125,7 +126,6 @@ def _save(held: _Held, form: Form, folder: Path, answered: Any) -> dict[str, Any
             detail = f"it makes objects of the unknown types {quoted(refused[:5])}"
             raise NotTrusted(model=held.name, format="skops", detail=detail)
         options["skops_trusted_types"] = allowed
-    keys = {"label": registry.LABEL_TAG, "categories": registry.CATEGORIES_TAG}
     return registry.save(
         held.model,
         form.flavour,
@@ -134,7 +134,7 @@ def _save(held: _Held, form: Form, folder: Path, answered: Any) -> dict[str, Any
         example=spread(held.rows, _EXAMPLE_ROWS),
         answered=pd.Series(answered) if np.ndim(answered) == 1 else answered,
         requirements=requirements(held.model, form),
-        metadata=metadata(held.rows, held.label, keys),
+        metadata=metadata(held.rows, held.label),
         options=options,
     )
 

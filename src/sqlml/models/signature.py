@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from pandas.api import types
 
 from sqlml.errors import UnsupportedModel, did_you_mean, quoted
+from sqlml.models.description import CATEGORIES_KEY, LABEL_KEY
 
 # What MLflow calls the type of a column of Python objects that are all of one kind. A date is a datetime at midnight.
 _OBJECTS: tuple[tuple[tuple[type, ...], str], ...] = (
@@ -126,7 +127,7 @@ def spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
 
 
-def metadata(rows: pd.DataFrame, label: str | None, keys: Mapping[str, str]) -> dict[str, Any]:
-    """What the artifact itself says beside its signature, under the keys for its label and its categories."""
-    held = {keys["label"]: label, keys["categories"]: categories(rows) or None}
+def metadata(rows: pd.DataFrame, label: str | None) -> dict[str, Any]:
+    """What the artifact itself says beside its signature: its label and its category columns."""
+    held = {LABEL_KEY: label, CATEGORIES_KEY: categories(rows) or None}
     return {key: value for key, value in held.items() if value is not None}

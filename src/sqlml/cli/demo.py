@@ -1,0 +1,135 @@
+"""`sqlml demo`: a project with data, three models and five questions, made in a minute and kept."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.syntax import Syntax
+
+from sqlml.cli.demo_data import is_another_project, is_loaded, load_tables, make_project
+from sqlml.cli.needing import needing
+from sqlml.cli.options import Debug
+from sqlml.cli.outputs.table import write
+from sqlml.cli.rows import Result
+from sqlml.cli.running import interruptibly
+from sqlml.session import Session, connect
+
+FOLDER = Path("sqlml-demo")
+MODELS = ("delay_risk", "arrival_delay", "species")
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(file_okay=False, help="The folder; made if it is not there.")] = FOLDER,
+    rows: Annotated[int, typer.Option(min=1000, help="How many flights the models are trained on.")] = 100_000,
+    debug: Debug = False,
+) -> None:
+    """Train three small models and query them, in a folder of its own.
+
+    Example:
+      sqlml demo
+      sqlml demo /tmp/flights --rows 20000
+
+    It holds the 336,776 flights that left New York in 2013, with the weather and
+    the planes, and 344 penguins. What is there already is used again; nothing
+    outside the folder changes, and nothing is downloaded.
+    """
+    _refuse(folder)
+    started = time.perf_counter()
+    console = Console(highlight=False)
+    made = make_project(folder)
+    _say(console, "Project", f"{folder}{os.sep}", f"{len(made)} files" if made else "there already")
+    with connect(project=folder) as session:
+        _load(console, session, folder)
+        _train(console, session, rows)
+        _apply(console, session)
+        for path in sorted((folder / "sql").glob("[0-9]*.sql")):
+            _ask(console, session, path)
+    _say_what_next(console, folder, time.perf_counter() - started)
+
+
+def _refuse(folder: Path) -> None:
+    """Turn away where the demo would write into what is not its own."""
+    if is_another_project(folder):
+        raise typer.BadParameter(f"'{folder}' is another project: give a folder of its own.", param_hint="'FOLDER'")
+    for name in ("SQLML_CATALOG", "SQLML_DATABASE", "SQLML_REGISTRY"):
+        if os.environ.get(name):
+            raise typer.BadParameter(f"{name} is set, and wins over the demo's own settings: unset it first.")
+
+
+def _load(console: Console, session: Session, folder: Path) -> None:
+    if is_loaded(session):
+        said = "there already"
+    else:
+        with _working(console, "Loading the flights") as took, needing("'sqlml demo'", "demo"):
+            load_tables(session, folder)
+        said = took()
+    counts = "SELECT format('{:,} flights, {:,} hours of weather, {:,} planes, {:,} penguins', a, b, c, d) FROM"
+    tables = ("flights", "weather", "planes", "penguins")
+    each = ", ".join(f"(SELECT count(*) FROM {table}) AS {name}" for name, table in zip("abcd", tables, strict=True))
+    _say(console, "Data", session.sql(f"{counts} (SELECT {each})").fetchall()[0][0], said)
+
+
+def _train(console: Console, session: Session, rows: int) -> None:
+    there = {function.name: function for function in session.functions()}
+    for name in MODELS:
+        if name in there:
+            _say(console, "Model", f"{name}, version {there[name].version}", "there already")
+            continue
+        with _working(console, f"Training {name}") as took:
+            # Only now: scikit-learn and mlflow take seconds to import.
+            with needing("'sqlml demo'", "demo"):
+                from sqlml.cli.demo_models import train_and_log
+            logged, measured = train_and_log(session, name, rows)
+        _say(console, "Model", f"{name}, version {logged.version}: {measured}", took())
+
+
+def _apply(console: Console, session: Session) -> None:
+    with _working(console, "Applying udfs/") as took:
+        changes = session.apply()
+    said = took() if any(change.action != "unchanged" for change in changes) else "there already"
+    _say(console, "Functions", ", ".join(change.name for change in changes), said)
+
+
+def _ask(console: Console, session: Session, path: Path) -> None:
+    """Print a question (the comment that its file begins with), its SQL and its answer."""
+    title, _, text = path.read_text(encoding="utf-8").partition("\n")
+    console.print(f"\n[bold]{path.stem.split('_')[0]}. {title.removeprefix('--').strip()}[/]  [dim]sql/{path.name}[/]\n")
+    if console.is_terminal:
+        console.print(Syntax(text.strip(), "sql", background_color="default", word_wrap=True))
+    else:
+        sys.stdout.write(text.strip() + "\n")
+    sys.stdout.write("\n")
+    started = time.perf_counter()
+    interruptibly(session, lambda: write(Result(session, session.sql(text)), sys.stdout))
+    console.print(f"[dim]{time.perf_counter() - started:.2f} s[/]")
+
+
+def _say_what_next(console: Console, folder: Path, seconds: float) -> None:
+    console.print(f"\nDone in {seconds:.0f} s. Next:\n")
+    for line in (
+        f"cd {folder}",
+        "sqlml shell                                   # ask for yourself; .help says how",
+        "sqlml sql --explain --file sql/2_passengers_to_warn.sql",
+        "sqlml functions show delay_risk               # its inputs, its version, its proof",
+    ):
+        sys.stdout.write(f"  {line}\n")
+
+
+@contextmanager
+def _working(console: Console, what: str) -> Iterator[Callable[[], str]]:
+    """Show that something is being done; gives how long it has taken."""
+    started = time.perf_counter()
+    with console.status(f"{what} ..."):
+        yield lambda: f"{time.perf_counter() - started:.1f} s"
+
+
+def _say(console: Console, what: str, text: str, said: str) -> None:
+    console.print(f"{what:<10} {text}  [dim]{said}[/]")

@@ -1,0 +1,2 @@
+CREATE FUNCTION species USING MODEL 'models:/species@champion'
+  OPTIONS (comment = 'Which species a penguin is');
