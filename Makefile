@@ -18,7 +18,7 @@ help:
 	@echo "make lint    check the style of the code"
 	@echo "make types   check the types"
 	@echo "make format  rewrite the code in the style that lint checks"
-	@echo "make docs    generate docs/errors.md"
+	@echo "make docs    generate docs/errors.md and docs/cli.md"
 	@echo "make clean   remove .venv and every cache"
 
 demo: .venv/demo.stamp
@@ -36,6 +36,7 @@ types: .venv/dev.stamp
 
 docs: .venv/dev.stamp
 	$(BIN)/python docs/generate_errors.py
+	$(BIN)/python docs/generate_cli.py
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix

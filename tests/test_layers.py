@@ -70,7 +70,7 @@ OWNERS = {
     "onnxruntime": ["models/*"],
     "packaging": ["models/*"],
     "palmerpenguins": ["cli/*"],
-    "pandas": ["models/*"],
+    "pandas": ["models/*", "cli/demo_*"],
     "prompt_toolkit": ["cli/*"],
     "pyarrow": ["*"],
     "pydantic": ["config.py"],
@@ -78,11 +78,11 @@ OWNERS = {
     "pyspark": ["engines/spark*"],
     "rich": ["cli/*"],
     "skl2onnx": ["models/*"],
-    "sklearn": ["models/*"],
+    "sklearn": ["models/*", "cli/demo_*"],
     "skops": ["models/*"],
     "sqlalchemy": ["catalog/*"],
     "sqlglot": ["query/*", "programs/sql.py"],
-    "threadpoolctl": ["models/*"],
+    "threadpoolctl": ["models/*", "cli/demo_*"],
     "typer": ["cli/*"],
     "uvicorn": ["serve/*"],
     "xgboost": ["models/*"],
@@ -96,6 +96,7 @@ HIDDEN: dict[str, set[str]] = {
     "catalog/database.py": {"alembic", "alembic.config", "alembic.runtime.migration", "alembic.script"},
     # Each command is imported when it is the one that runs.
     "cli/__init__.py": {"<command.module>"},
+    "cli/demo.py": {"sqlml.cli.demo_models"},
     "cli/log.py": {"sqlml.models.file", "sqlml.models.log"},
     "cli/outputs/__init__.py": {"<OUTPUTS[output]>"},
     # An engine's library is imported when it is the one that is asked for.
@@ -103,7 +104,10 @@ HIDDEN: dict[str, set[str]] = {
     # A model's libraries take seconds to import, and a query without a model, or with a compiled one, needs none.
     "models/feed.py": {"pandas"},
     "models/file.py": {"joblib", "lightgbm", "xgboost"},
+    "models/log.py": {"sqlml.models.saving"},
     "models/readers/__init__.py": {"<entry.module>"},
+    # A model's flavour has a module of its own in mlflow, which imports the flavour's library.
+    "models/registry.py": {"<f'mlflow.{flavour}'>"},
     "models/readers/pyfunc.py": {"sqlml.models.registry"},
     "session.py": {"sqlml.models.predictor", "sqlml.models.readers"},
     # A type that a skops file names is looked up in a library that is known to be safe to import.

@@ -1,4 +1,4 @@
-"""Settings: `sqlml.toml` in the project folder, each key also as an environment variable, which wins."""
+"""Settings: `sqlml.toml` in the project folder; an environment variable wins over it, an argument over both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sqlml.errors import BadSetting, UnknownSetting, did_you_mean
 
@@ -29,18 +29,6 @@ class Settings(BaseSettings):
     trust: Literal["data", "pickle"] = "data"
     time_zone: str = "UTC"
     debug: bool = False
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over what the project file says, which arrives as `init`."""
-        return env_settings, init_settings
 
     @property
     def state_folder(self) -> Path | None:
@@ -102,10 +90,9 @@ def load_settings(project: str | Path | None = None, **overrides: Any) -> Settin
         if key not in Settings.model_fields:
             suggestion = did_you_mean(key, Settings.model_fields)
             raise UnknownSetting(where="connect()", key=key, suggestion=suggestion)
-    values |= {key: value for key, value in overrides.items() if value is not None}
-    values["project"] = folder
+    given = {key: value for key, value in overrides.items() if value is not None}
     try:
-        settings = Settings(**values)
+        settings = _layered(values)(**given)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -113,6 +100,24 @@ def load_settings(project: str | Path | None = None, **overrides: Any) -> Settin
         raise BadSetting(key=key, value=first["input"], reason=reason) from error
     # SQLML_PROJECT only says where to look, and the looking is done.
     return settings.model_copy(update={"project": folder})
+
+
+def _layered(values: dict[str, Any]) -> type[Settings]:
+    """Settings that take what is given first, then the environment, then the project file's values."""
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=values)
+
+    return Layered
 
 
 def _read_project_file(path: Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def connect(
         target: a DuckDB file's path, a DuckDB connection that you hold, or nothing: what the settings say.
         engine: the engine's name; DuckDB unless the settings say otherwise.
         project: the project folder; else the nearest one above the working directory, else one in memory.
-        **settings: any key of `sqlml.toml`, which wins over the file but not over the environment.
+        **settings: any key of `sqlml.toml`, which wins over the file and the environment.
 
     Raises:
         SettingsError: a setting is wrong.

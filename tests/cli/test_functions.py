@@ -121,7 +121,6 @@ def test_a_table_of_functions_in_explain(run, registered):
     assert "late" in json.dumps(plan)
 
 
-@pytest.mark.xfail(strict=False, reason="Session.engine_error doesn't know what Arrow makes of the engine's errors")
 def test_an_error_of_a_model_while_rows_are_read(run, registered):
     run("functions", "register", "strict", CHAMPION, "--on-null", "error")
     late = "SELECT strict(a := CASE WHEN n = 90000 THEN NULL ELSE 1.0 END, b := 0.0) AS f FROM range(100000) t(n)"

@@ -18,9 +18,7 @@ from sqlml.cli.page import as_written
 
 ROOT = Path(__file__).parents[2]
 THERE = [name for name, command in COMMANDS.items() if importlib.util.find_spec(command.module)]
-# Importing the demo brings mlflow, which warns of its own code.
-LIGHT = [name for name in THERE if name != "demo"]
-PATHS = [[name] for name in LIGHT] + [["functions", name] for name in ("list", "show", "register", "drop")]
+PATHS = [[name] for name in THERE] + [["functions", name] for name in ("list", "show", "register", "drop")]
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +41,7 @@ def test_a_command_has_an_example_that_can_be_copied(path):
     assert max(map(len, shown.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("name", THERE)
 def test_the_list_of_commands_says_what_the_command_says(name):
     first = (as_written(load(name).callback) or load(name).help).splitlines()[0]
     assert first == COMMANDS[name].summary

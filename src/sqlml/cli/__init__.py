@@ -36,7 +36,9 @@ COMMANDS: Mapping[str, Command] = {
     "apply": Command("sqlml.cli.lifecycle", "apply", "Make the catalog hold what the files in udfs/ declare."),
     "log": Command("sqlml.cli.log", "log", "Put a fitted model from a file into the registry."),
     "doctor": Command("sqlml.cli.doctor", "doctor", "Check what sqlml needs, and change nothing."),
-    "demo": Command("sqlml.cli.demo", "demo", "Train two small models and query them, in a folder of its own.", "demo"),
+    "demo": Command(
+        "sqlml.cli.demo", "demo", "Train three small models and query them, in a folder of its own.", "demo"
+    ),
 }
 
 EXIT_CODES = """\

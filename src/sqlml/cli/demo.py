@@ -81,14 +81,14 @@ def _train(console: Console, session: Session, rows: int) -> None:
     there = {function.name: function for function in session.functions()}
     for name in MODELS:
         if name in there:
-            _say(console, "Model", f"{name}, version {there[name].version}", "there already")
+            _say(console, "Model", f"{name} {there[name].version}", "there already")
             continue
         with _working(console, f"Training {name}") as took:
             # Only now: scikit-learn and mlflow take seconds to import.
             with needing("'sqlml demo'", "demo"):
                 from sqlml.cli.demo_models import train_and_log
             logged, measured = train_and_log(session, name, rows)
-        _say(console, "Model", f"{name}, version {logged.version}: {measured}", took())
+        _say(console, "Model", f"{name} {logged.version}: {measured}", took())
 
 
 def _apply(console: Console, session: Session) -> None:
@@ -101,7 +101,8 @@ def _apply(console: Console, session: Session) -> None:
 def _ask(console: Console, session: Session, path: Path) -> None:
     """Print a question (the comment that its file begins with), its SQL and its answer."""
     title, _, text = path.read_text(encoding="utf-8").partition("\n")
-    console.print(f"\n[bold]{path.stem.split('_')[0]}. {title.removeprefix('--').strip()}[/]  [dim]sql/{path.name}[/]\n")
+    console.print(f"\n[bold]{path.stem[0]}. {title.removeprefix('--').strip()}[/]", soft_wrap=True)
+    console.print(f"[dim]   sql/{path.name}[/]\n")
     if console.is_terminal:
         console.print(Syntax(text.strip(), "sql", background_color="default", word_wrap=True))
     else:
@@ -132,4 +133,4 @@ def _working(console: Console, what: str) -> Iterator[Callable[[], str]]:
 
 
 def _say(console: Console, what: str, text: str, said: str) -> None:
-    console.print(f"{what:<10} {text}  [dim]{said}[/]")
+    console.print(f"{what:<10} {text}  [dim]{said}[/]", soft_wrap=True)

@@ -224,7 +224,8 @@ class DuckDBEngine(Engine):
         return [str(name) for (name,) in self.connection.cursor().execute(query).fetchall()]
 
     def error(self, error: BaseException) -> SqlmlError | None:
-        return _mapped(error) if isinstance(error, duckdb.Error) else None
+        # A relation that is read as an Arrow stream raises what Arrow makes of DuckDB's exception.
+        return _mapped(error) if isinstance(error, duckdb.Error | pa.ArrowException | OSError) else None
 
     def unknown_function(self, error: SqlmlError) -> str | None:
         found = _UNKNOWN.search(str(error))
@@ -361,7 +362,7 @@ def _renamed_back(array: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.StructArray.from_arrays(rows.flatten(), names=originals)])
 
 
-def _mapped(error: duckdb.Error) -> SqlmlError:
+def _mapped(error: BaseException) -> SqlmlError:
     """The engine's exception as one of ours: our own that went through a UDF comes back as it was."""
     if found := _FROM_UDF.search(str(error)):
         return restore(found["name"], {}, found["message"]) or EngineError(message=found["message"])

@@ -44,7 +44,7 @@ def cast_argument(values: pa.Array, argument: Argument, function: str) -> pa.Arr
     target = ARROW[argument.type]
     if values.type == target:
         return values
-    if pa.types.is_null(values.type):
+    if values.null_count == len(values):
         return pa.nulls(len(values), target)
     if pa.types.is_dictionary(values.type):
         return cast_argument(values.cast(values.type.value_type), argument, function)
@@ -62,6 +62,8 @@ def cast_argument(values: pa.Array, argument: Argument, function: str) -> pa.Arr
 def _first_refused(values: pa.Array, type_: str, error: Exception) -> tuple[str, str]:
     for i in range(len(values)):
         one = values[i : i + 1]
+        if one.null_count:
+            continue
         try:
             _TO[type_](one)
         except (_Refused, pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError, OverflowError) as reason:
@@ -177,13 +179,13 @@ def _to_boolean(values: pa.Array) -> pa.Array:
         lowered = pc.utf8_lower(pc.utf8_trim_whitespace(values))
         is_true = pc.is_in(lowered, pa.array(["true", "t", "1", "yes", "y"]))
         is_false = pc.is_in(lowered, pa.array(["false", "f", "0", "no", "n"]))
-        if not pc.all(pc.or_(pc.or_(is_true, is_false), pc.is_null(values))).as_py():
+        if not pc.all(pc.or_(pc.or_(is_true, is_false), pc.is_null(values)), min_count=0).as_py():
             raise _Refused("is neither true nor false")
         return pc.if_else(pc.is_null(values), pa.scalar(None, pa.bool_()), is_true)
     if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
         doubles = _to_double(values)
         known = pc.if_else(pc.is_nan(doubles), pa.scalar(None, pa.float64()), doubles)
-        if not pc.all(pc.or_(pc.equal(known, 0.0), pc.equal(known, 1.0)), skip_nulls=True).as_py():
+        if not pc.all(pc.or_(pc.equal(known, 0.0), pc.equal(known, 1.0)), min_count=0).as_py():
             raise _Refused("is neither 0 nor 1")
         return pc.equal(known, 1.0)
     return _refuse_type(values)

@@ -1,4 +1,4 @@
--- Whom to warn: tonight's flights out of Newark, the riskiest first.
+-- Whom to warn of the flights out of Newark on the evening of July 9?
 SELECT
     carrier, flight, dest, hour,
     round(delay_risk_score(f), 2) AS risk,

@@ -1,4 +1,4 @@
--- What if a penguin's bill were longer? The same bird five times, its inputs given by name.
+-- What if a penguin's bill were longer? Inputs given by name.
 SELECT
     bill AS bill_length_mm,
     species(island := 'Dream', bill_length_mm := bill, bill_depth_mm := 18.4, flipper_length_mm := 193,

@@ -1,4 +1,4 @@
--- If whatever has a risk of 0.4 is called late, how often is that right? On days that the model has not seen.
+-- If a risk of 0.4 is called late, how often is that right, on days that the model has not seen?
 SELECT
     predicted_arrival,
     count(*) AS flights,

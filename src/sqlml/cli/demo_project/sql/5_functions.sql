@@ -1,2 +1,0 @@
--- Which functions are there, and which version of which model answers?
-SHOW FUNCTIONS;
