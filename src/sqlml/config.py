@@ -135,5 +135,3 @@ def _read_project_file(path: Path) -> dict[str, Any]:
         if key not in known:
             raise UnknownSetting(where=f"{path.name} [sqlml]", key=key, suggestion=did_you_mean(key, known))
     return values
-
-

@@ -295,8 +295,7 @@ class BadReference(ModelError):
     """A text that is no model reference."""
 
     template = (
-        "'{reference}' is no model reference: write 'models:/name@alias', 'models:/name/3' or "
-        "'runs:/run_id/path'."
+        "'{reference}' is no model reference: write 'models:/name@alias', 'models:/name/3' or 'runs:/run_id/path'."
     )
 
 
@@ -376,7 +375,9 @@ class BadCast(DataError):
 class NullArgument(DataError):
     """A NULL, where the function's on_null option is 'error'."""
 
-    template = "'{function}': the argument '{argument}' is NULL in {rows} of {total} rows of a batch, and on_null is 'error'."
+    template = (
+        "'{function}': the argument '{argument}' is NULL in {rows} of {total} rows of a batch, and on_null is 'error'."
+    )
 
 
 class UnknownCategory(DataError):
@@ -394,9 +395,7 @@ class InfiniteArgument(DataError):
 class PredictionFailed(DataError):
     """The model raised while it predicted."""
 
-    template = (
-        "'{function}' ({model}) raised {error} on its batch {batch} of {rows} rows: SQLML_DEBUG=1 logs where."
-    )
+    template = "'{function}' ({model}) raised {error} on its batch {batch} of {rows} rows: SQLML_DEBUG=1 logs where."
 
 
 class EngineError(SqlmlError):

@@ -45,10 +45,12 @@ def test_what_is_registered(client, registry_uri, rows, fitted):
     version = client.get_model_version_by_alias("written", "best")
     assert version.tags == {"k": "v", "sqlml.label": "late"}
     folder = Path(registry_uri.removeprefix("sqlite:///")).parent
-    logged = client.get_logged_model(version.model_id)
-    artifacts = Path(logged.artifact_location.removeprefix("file://"))
+    artifacts = Path(version.source.removeprefix("file://"))
     assert artifacts.is_relative_to(folder / "mlartifacts")
+    (output,) = client.get_run(version.run_id).outputs.model_outputs
+    logged = client.get_logged_model(output.model_id)
     assert logged.status == "READY"
+    assert logged.artifact_location == version.source
     assert client.get_run(version.run_id).info.status == "FINISHED"
     held = mlflow.models.Model.load(str(artifacts))
     assert [(c.name, c.type.name, c.required) for c in held.signature.inputs] == [
@@ -72,7 +74,9 @@ def test_the_working_directory_stays_empty(tmp_path, monkeypatch, rows, fitted):
     assert sorted(path.name for path in (tmp_path / "project").iterdir()) == ["mlartifacts", "mlflow.db"]
 
 
-def test_an_active_run_and_the_settings_are_left_alone(tmp_path, registry_uri, rows, fitted):
+def test_an_active_run_and_the_settings_are_left_alone(tmp_path, registry_uri, rows, fitted, monkeypatch):
+    # MLflow's setter writes to the environment, too.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry_uri)
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     elsewhere = f"sqlite:///{tmp_path / 'mine.db'}"
     mlflow.set_tracking_uri(elsewhere)
@@ -85,6 +89,7 @@ def test_an_active_run_and_the_settings_are_left_alone(tmp_path, registry_uri, r
         held = mlflow.MlflowClient().get_run(run.info.run_id)
         assert held.outputs is None or not held.outputs.model_outputs
         assert len(mlflow.search_runs(search_all_experiments=True)) == 1
+        assert len(mlflow.search_runs(experiment_names=["mine"])) == 1
     finally:
         mlflow.set_tracking_uri(before[0])
         mlflow.set_registry_uri(before[1])
@@ -143,7 +148,7 @@ def test_an_alias_that_fails_leaves_no_version(client, registry_uri, rows, fitte
     log_model(fitted, name="half", signature_from=rows, registry=registry_uri)
     with pytest.raises(SqlmlError):
         log_model(fitted, name="half", signature_from=rows, alias="v1", registry=registry_uri)
-    assert [version.version for version in versions(client, "half")] == [1] or len(versions(client, "half")) == 1
+    assert len(versions(client, "half")) == 1
 
 
 @pytest.mark.parametrize(("name", "alias"), [("a/b", None), ("a@b", None), ("", None), ("m", "a/b"), ("m", "")])
@@ -152,7 +157,7 @@ def test_names_that_no_reference_could_hold(registry_uri, rows, fitted, name, al
         log_model(fitted, name=name, signature_from=rows, alias=alias, registry=registry_uri)
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////no/such/folder/mlflow.db"])
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////dev/null/mlflow.db"])
 def test_a_registry_that_does_not_answer(rows, fitted, uri):
     with pytest.raises(RegistryUnreachable):
         log_model(fitted, name="m", signature_from=rows, registry=uri)

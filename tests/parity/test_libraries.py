@@ -23,8 +23,8 @@ lightgbm = pytest.importorskip("lightgbm")
 xgboost = pytest.importorskip("xgboost")
 
 SMALL = {
-    "lightgbm": {"n_estimators": 5, "min_child_samples": 2, "verbose": -1, "num_threads": 2},
-    "xgboost": {"n_estimators": 5, "max_depth": 3},
+    "lightgbm": {"n_estimators": 5, "min_child_samples": 2, "verbose": -1, "num_threads": 1},
+    "xgboost": {"n_estimators": 5, "max_depth": 3, "n_jobs": 1},
 }
 
 
@@ -63,8 +63,8 @@ RANKERS = {
     "XGBRanker": xgboost.XGBRanker(**SMALL["xgboost"]),
 }
 PARAMETERS = {
-    "lightgbm": {"verbose": -1, "min_data_in_leaf": 2, "num_leaves": 6},
-    "xgboost": {"max_depth": 3, "verbosity": 0},
+    "lightgbm": {"verbose": -1, "min_data_in_leaf": 2, "num_leaves": 6, "num_threads": 1},
+    "xgboost": {"max_depth": 3, "verbosity": 0, "nthread": 1},
 }
 BOOSTERS = {
     "lightgbm": ["regression", "poisson", "binary", "multiclass", "multiclassova"],

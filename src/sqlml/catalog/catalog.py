@@ -200,7 +200,8 @@ class Catalog:
 
     def proof(self, version_id: int, strategy: str) -> Proof | None:
         """What a strategy of a version was last compared on; None where it never was."""
-        statement = select(proofs).filter_by(version_id=version_id, strategy=strategy).order_by(proofs.c.proved_at.desc())
+        of_this = select(proofs).filter_by(version_id=version_id, strategy=strategy)
+        statement = of_this.order_by(proofs.c.proved_at.desc())
         with self._database.reading() as connection:
             row = connection.execute(statement).mappings().first()
         return None if row is None else Proof(**{field: row[field] for field in Proof.__dataclass_fields__})

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.syntax import Syntax
 
 from sqlml.cli.demo_data import is_another_project, is_loaded, load_tables, make_project
 from sqlml.cli.needing import needing
@@ -103,11 +102,7 @@ def _ask(console: Console, session: Session, path: Path) -> None:
     title, _, text = path.read_text(encoding="utf-8").partition("\n")
     console.print(f"\n[bold]{path.stem[0]}. {title.removeprefix('--').strip()}[/]", soft_wrap=True)
     console.print(f"[dim]   sql/{path.name}[/]\n")
-    if console.is_terminal:
-        console.print(Syntax(text.strip(), "sql", background_color="default", word_wrap=True))
-    else:
-        sys.stdout.write(text.strip() + "\n")
-    sys.stdout.write("\n")
+    sys.stdout.write(f"{text.strip()}\n\n")
     started = time.perf_counter()
     interruptibly(session, lambda: write(Result(session, session.sql(text)), sys.stdout))
     console.print(f"[dim]{time.perf_counter() - started:.2f} s[/]")

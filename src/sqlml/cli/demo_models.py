@@ -50,7 +50,7 @@ class Model(NamedTuple):
 def train_and_log(session: Session, name: str, rows: int) -> tuple[LoggedModel, str]:
     """Train a model, and make it the champion in the session's registry; gives the version and how good it is."""
     label, train = MODELS[name]
-    # On a busy machine boosting takes ten times as long on two threads as on one: each waits for the other at every split.
+    # On a busy machine two threads boost ten times slower than one: each waits for the other at every split.
     with threadpool_limits(limits=1, user_api="openmp"):
         trained = train(session, rows)
     logged = log_model(
@@ -106,7 +106,8 @@ def _species(session: Session, rows: int) -> Trained:
 
 def _flights(session: Session, rows: int) -> tuple[Any, Any]:
     """A sample of the flights that arrived, and all flights of every third day, which is not in the sample."""
-    flights = session.sql("FROM flights_ready WHERE arr_delay IS NOT NULL").df()
+    wanted = ", ".join([*FLIGHT_INPUTS, "day", "arr_delay"])
+    flights = session.sql(f"SELECT {wanted} FROM flights_ready WHERE arr_delay IS NOT NULL").df()
     # A column of whole numbers with NULLs would come as pandas's own kind, which no engine gives back.
     flights = flights.astype(dict.fromkeys(_PLANE, float))
     unseen = flights["day"] % 3 == 0

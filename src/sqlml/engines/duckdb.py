@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -125,28 +125,29 @@ class DuckDBEngine(Engine):
                 continue
             hidden = self.register(answerer, output)
             macro = answerer.function + _PUBLIC[output]
-            overloads = f"({row}) AS {hidden}({row})" + (f", ({parameters}) AS {hidden}({parameters})" if by_name else "")
+            overloads = f"({row}) AS {hidden}({row})" + (
+                f", ({parameters}) AS {hidden}({parameters})" if by_name else ""
+            )
             self._macro(macro, overloads)
-        for output, suffix in _PUBLIC.items():
-            if output not in answerer.description.outputs():
-                self._drop_macro(answerer.function + suffix)
+        lacking = _PUBLIC.keys() - set(answerer.description.outputs())
+        self._drop_macros({answerer.function + _PUBLIC[output] for output in lacking})
 
     def withdraw(self, function: str) -> None:
-        for suffix in _PUBLIC.values():
-            self._drop_macro(function + suffix)
+        self._drop_macros({function + suffix for suffix in _PUBLIC.values()})
 
-    def _drop_macro(self, macro: str) -> None:
-        if macro not in self._macros:
+    def _drop_macros(self, wanted: Collection[str]) -> None:
+        gone = self._macros.intersection(wanted)
+        self._macros -= gone
+        if not gone:
             return
-        self._macros.discard(macro)
         # A later session on this connection may have put its own in place of ours, and goes on needing it.
         ours = """
-            SELECT count(*) FROM duckdb_functions()
-            WHERE database_name = 'temp' AND function_name = ? AND contains(macro_definition, ?)
+            SELECT DISTINCT function_name FROM duckdb_functions()
+            WHERE database_name = 'temp' AND contains(macro_definition, ?)
         """
         with contextlib.suppress(duckdb.Error):
-            held = self.connection.execute(ours, [macro, f"__sqlml_{self._shared.token}_"]).fetchall()
-            if held[0][0]:
+            held = self.connection.execute(ours, [f"__sqlml_{self._shared.token}_"]).fetchall()
+            for macro in sorted(gone.intersection(name for (name,) in held)):
                 _do(self.connection, f"DROP MACRO IF EXISTS temp.main.{identifier(macro)}")
 
     def publish_generic(self, answerers: Mapping[str, Answerer]) -> None:
@@ -241,8 +242,7 @@ class DuckDBEngine(Engine):
         if self._closed:
             return
         self._closed = True
-        for macro in list(self._macros):
-            self._drop_macro(macro)
+        self._drop_macros(set(self._macros))
         shared = self._shared
         shared.users -= 1
         if shared.users == 0:

@@ -29,7 +29,7 @@ def like(name: str, pattern: str | None) -> bool:
 def functions(held: Sequence[FunctionInfo]) -> pa.Table:
     """SHOW FUNCTIONS: a row a function."""
     names = ("name", "arguments", "returns", "model", "version", "alias", "strategy", "comment")
-    rows = [{**{name: getattr(one, name) for name in names if name != "arguments"}, "arguments": one.signature} for one in held]
+    rows = [{**{name: getattr(one, name) for name in names}, "arguments": one.signature} for one in held]
     return _texts(names, rows)
 
 

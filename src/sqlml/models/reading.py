@@ -180,6 +180,8 @@ def _child_environment() -> dict[str, str]:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # A few dozen rows are tried; threads would wait for each other longer than that takes.
+        "OMP_NUM_THREADS": "1",
         **os.environ,
         "PYTHONWARNINGS": "ignore",
         # The child finds what the parent does: sqlml itself, and the modules that a trusted pickle names.

@@ -67,13 +67,23 @@ def check_reachable(uri: str) -> MlflowClient:
     try:
         client.search_registered_models(max_results=1)
     except Exception as error:
-        raise RegistryUnreachable(registry=shown(uri), reason=_first_line(error)) from error
+        raise _unreachable(uri, error) from error
     return client
 
 
 def _tracking(uri: str) -> str:
-    """Where runs and artifacts are: with the registry, unless MLFLOW_TRACKING_URI names another place."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or uri
+    """Where runs and artifacts are: with the registry, unless MLflow's own variables name two places.
+
+    MLFLOW_TRACKING_URI alone may be anything: `mlflow.set_tracking_uri` in a notebook sets it.
+    """
+    apart = os.environ.get("MLFLOW_REGISTRY_URI") == uri
+    return (os.environ.get("MLFLOW_TRACKING_URI") or uri) if apart else uri
+
+
+def _unreachable(uri: str, error: Exception) -> RegistryUnreachable:
+    password = urlsplit(uri).password
+    reason = _first_line(error)
+    return RegistryUnreachable(registry=shown(uri), reason=reason.replace(password, "***") if password else reason)
 
 
 def resolve(uri: str, reference: ModelReference) -> Found:
@@ -267,7 +277,7 @@ def publish(uri: str, folder: Path, *, name: str, tags: Mapping[str, str], alias
                 raise
             client.set_terminated(run.info.run_id)
         except (MlflowException, OSError) as error:
-            raise RegistryUnreachable(registry=shown(uri), reason=_first_line(error)) from error
+            raise _unreachable(uri, error) from error
     return version
 
 

@@ -41,17 +41,16 @@ def input_rows(given: Any, names: list[str] | None, label: str | None, model: st
     rows = rows.set_axis([str(name) for name in rows.columns], axis=1).reset_index(drop=True)
     if not len(rows):
         raise UnsupportedModel(model=model, reason="signature_from has no rows to compare its answers on")
-    if names is not None and set(names) <= set(rows.columns):
-        rows = rows[names]
-    elif label is not None:
+    if label is not None and label not in (names or ()):
         rows = rows.drop(columns=label, errors="ignore")
-    if names is not None and len(names) != len(rows.columns):
+    # LightGBM writes a space in a name as an underscore, and goes by the place.
+    if names is not None and [name.replace(" ", "_") for name in rows.columns] != names:
         lost = [name for name in names if name not in rows.columns]
-        raise UnsupportedModel(
-            model=model,
-            reason=f"it was fitted on {quoted(lost)}, which signature_from does not have."
-            f"{did_you_mean(lost[0], rows.columns)}".rstrip(".?"),
-        )
+        if lost:
+            near = did_you_mean(lost[0], rows.columns).removesuffix("?")
+            reason = f"it was fitted on {quoted(lost)}, which signature_from does not have{near and '.' + near}"
+            raise UnsupportedModel(model=model, reason=reason)
+        rows = rows[names]
     twice = rows.columns[rows.columns.duplicated()]
     if len(twice):
         raise UnsupportedModel(model=model, reason=f"signature_from has {quoted(sorted(set(twice)))} twice")

@@ -59,5 +59,6 @@ def _resolve(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute, None)
-    except ImportError:
+    except (ImportError, ValueError):
+        # No such module, or a name without one.
         return None

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlglot import Token, TokenType
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import TokenError
-from sqlglot import Token, TokenType
 
 OPENING = {TokenType.L_PAREN, TokenType.L_BRACE, TokenType.L_BRACKET}
 CLOSING = {TokenType.R_PAREN, TokenType.R_BRACE, TokenType.R_BRACKET}

@@ -1,0 +1,57 @@
+"""One registry and one project folder with every model of `fitted` registered: seconds to make, so once a run."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlml
+
+from sql.fitted import Fitted, all_models, second_churn
+
+
+@dataclass(frozen=True)
+class World:
+    """Where the project is, and the models behind its functions. `churn` has a second version, `@challenger`."""
+
+    folder: Path
+    registry: str
+    models: dict[str, Fitted]
+    challenger: Fitted
+
+    def copy(self, folder: Path) -> Path:
+        """A project of a test's own over the same registry."""
+        folder.mkdir(exist_ok=True)
+        shutil.copytree(self.folder / ".sqlml", folder / ".sqlml")
+        (folder / "sqlml.toml").write_text(f'[sqlml]\nregistry = "{self.registry}"\n', encoding="utf-8")
+        return folder
+
+    def point(self, model: str, alias: str, version: str) -> None:
+        """Move an alias in the registry, as a colleague would."""
+        import mlflow
+
+        mlflow.MlflowClient(registry_uri=self.registry).set_registered_model_alias(model, alias, version)
+
+
+def build(folder: Path) -> World:
+    """Log every model with MLflow and make a function of each."""
+    models, registry = all_models(), f"sqlite:///{folder / 'mlflow.db'}"
+    (folder / "sqlml.toml").write_text(f'[sqlml]\nregistry = "{registry}"\n', encoding="utf-8")
+    challenger = second_churn()
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, held in models.items():
+            log(held, name, "champion", registry)
+        log(challenger, "churn", "challenger", registry)
+    with sqlml.connect(project=folder) as db:
+        for name, held in models.items():
+            db.register(name, f"models:/{name}@champion", **held.options)
+    return World(folder, registry, models, challenger)
+
+
+def log(held: Fitted, name: str, alias: str | None, registry: str) -> None:
+    sqlml.log_model(held.model, name=name, signature_from=held.rows, label=held.label, alias=alias, registry=registry)

@@ -1,0 +1,185 @@
+"""The demo, run as a user runs it, and its functions held against the models themselves on every row that it loads."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import sqlml
+from sqlml.cli import demo_data
+from sqlml.cli.demo import MODELS
+from sqlml.models import readers
+from sqlml.models.description import Description
+
+SOURCE = Path(__file__).parents[1] / "src"
+FLIGHTS = 336_776
+
+pytestmark = pytest.mark.slow
+
+
+def run_demo(folder, *arguments, **environment):
+    held = {name: value for name, value in os.environ.items() if not name.startswith(("SQLML_", "MLFLOW_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "sqlml", "demo", str(folder), *arguments],
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=held | {"PYTHONPATH": str(SOURCE)} | environment,
+    )
+
+
+class Demo(NamedTuple):
+    """A demo whose models were trained on few rows, what its two runs printed, and its artifacts after each."""
+
+    folder: Path
+    first: str
+    second: str
+    artifacts: list[dict[Path, int]]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("somewhere") / "demo"
+    said, artifacts = [], []
+    for arguments in (["--rows", "5000"], []):
+        done = run_demo(folder, *arguments)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+        artifacts.append({path: path.stat().st_mtime_ns for path in folder.glob("mlartifacts/**/*")})
+    return Demo(folder, *said, artifacts)
+
+
+@pytest.fixture(scope="module")
+def session(demo):
+    with sqlml.connect(project=demo.folder) as held:
+        yield held
+
+
+@pytest.fixture(scope="module")
+def estimators(session):
+    """The models as scikit-learn has them, from the artifacts that the session answers from."""
+    found = {}
+    snapshot = session._parts.catalog.snapshot()
+    for name in MODELS:
+        version = snapshot.versions[snapshot.function(name).version_id]
+        held = Description.from_json(version.description)
+        folder = session._parts.reader.store.folder(version.digest)
+        fitted = readers.load(held.reader, folder, held.options, trusted=False, model=name)
+        found[name] = fitted.predict.__self__
+    return found
+
+
+def inputs(session, table, estimator):
+    """All rows of a table, in its order, as pandas has them; what is missing is NaN."""
+    rows = session.sql(f"SELECT {', '.join(estimator.feature_names_in_)} FROM {table}").df()
+    floats = [name for name in rows if str(rows[name].dtype) == "Int64"]
+    return rows.astype(dict.fromkeys(floats, float))
+
+
+def answers(session, calls, table):
+    found = session.sql(f"SELECT {calls} FROM {table} AS t").fetchnumpy()
+    return list(found.values())
+
+
+def test_it_says_what_it_does_and_asks_five_questions(demo):
+    said = demo.first
+    assert "336,776 flights, 26,115 hours of weather, 3,322 planes, 344 penguins" in said
+    assert re.findall(r"^(\d)\. ", said, re.MULTILINE) == list("12345")
+    assert f"cd {demo.folder}" in said
+    auc = float(re.search(r"delay_risk 1: AUC (\d\.\d+) on 107,489 flights", said)[1])
+    assert 0.65 < auc < 0.8, "better would be a leak"
+
+
+def test_all_of_it_lies_in_its_folder(demo):
+    folder = demo.folder
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert {path.name for path in folder.iterdir()} == {
+        ".gitignore", ".sqlml", "flights.duckdb", "mlartifacts", "mlflow.db", "sql", "sqlml.toml", "udfs",
+    }  # fmt: skip
+
+
+def test_no_model_needs_trust(demo):
+    assert {path.suffix for path in demo.folder.glob("mlartifacts/**/model.*")} == {".skops"}
+
+
+def test_every_flight_is_there_once(session):
+    counts = "count(*), count(DISTINCT (time_hour, carrier, flight, origin, tailnum)), count(*) - count(pressure)"
+    rows, flights, without = session.sql(f"SELECT {counts} FROM flights_ready").fetchall()[0]
+    assert (rows, session.sql("SELECT count(*) FROM flights").fetchall()[0][0]) == (FLIGHTS, FLIGHTS)
+    assert flights > FLIGHTS - 10
+    assert without > 0, "NULLs are what the models must meet"
+
+
+def test_delay_risk_answers_as_the_model_does(session, estimators):
+    model = estimators["delay_risk"]
+    rows = inputs(session, "flights_ready", model)
+    assert rows.isna().any(axis=1).sum() > 50_000
+    proba = model.predict_proba(rows)
+    label, score, late = answers(
+        session, "delay_risk(t), delay_risk_score(t), delay_risk_proba(t)['late']", "flights_ready"
+    )
+    assert (label == model.predict(rows)).all()
+    np.testing.assert_allclose(score, proba[:, 1], rtol=1e-9, atol=0)
+    np.testing.assert_allclose(late, proba[:, 1], rtol=1e-9, atol=0)
+    assert list(model.classes_) == ["in time", "late"]
+
+
+def test_arrival_delay_answers_as_the_model_does(session, estimators):
+    model = estimators["arrival_delay"]
+    (minutes,) = answers(session, "arrival_delay(t)", "flights_ready")
+    np.testing.assert_allclose(minutes, model.predict(inputs(session, "flights_ready", model)), rtol=1e-9, atol=0)
+
+
+def test_species_answers_as_the_model_does(session, estimators):
+    model = estimators["species"]
+    rows = inputs(session, "penguins", model)
+    assert rows.isna().any(axis=1).sum() == 11
+    names = list(model.classes_)
+    assert names == ["Adelie", "Chinstrap", "Gentoo"]
+    label, *proba = answers(
+        session, ", ".join(["species(t)", *(f"species_proba(t)['{name}']" for name in names)]), "penguins"
+    )
+    assert (label == model.predict(rows)).all()
+    np.testing.assert_allclose(np.column_stack(proba), model.predict_proba(rows), rtol=1e-9, atol=0)
+
+
+def test_a_second_run_uses_what_is_there(demo):
+    assert demo.first.count("there already") == 0
+    assert demo.second.count("there already") == 6
+    assert "AUC" not in demo.second
+    assert demo.artifacts[0] == demo.artifacts[1]
+
+
+def test_another_project_is_left_alone(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "sqlml.toml").write_text("[sqlml]\n")
+    done = run_demo(folder)
+    assert done.returncode == 2
+    assert "is another project" in done.stderr
+    assert [path.name for path in folder.iterdir()] == ["sqlml.toml"]
+
+
+def test_a_setting_that_would_lead_elsewhere_is_refused(tmp_path):
+    done = run_demo(tmp_path / "demo", SQLML_REGISTRY="sqlite:///elsewhere.db")
+    assert done.returncode == 2
+    assert "SQLML_REGISTRY is set" in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_file_that_was_changed_stays(tmp_path):
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql" / "4_threshold.sql").write_text("-- Mine\nSELECT 1;\n")
+    made = demo_data.make_project(tmp_path)
+    assert "sql/4_threshold.sql" not in made
+    assert "udfs/flights.sql" in made
+    assert (tmp_path / "sql" / "4_threshold.sql").read_text() == "-- Mine\nSELECT 1;\n"
