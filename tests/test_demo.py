@@ -68,11 +68,11 @@ def session(demo):
 def estimators(session):
     """The models as scikit-learn has them, from the artifacts that the session answers from."""
     found = {}
-    snapshot = session._parts.catalog.snapshot()
+    snapshot = session._backing.catalog.snapshot()
     for name in MODELS:
         version = snapshot.versions[snapshot.function(name).version_id]
         held = Description.from_json(version.description)
-        folder = session._parts.reader.store.folder(version.digest)
+        folder = session._backing.reader.store.folder(version.digest)
         fitted = readers.load(held.reader, folder, held.options, trusted=False, model=name)
         found[name] = fitted.predict.__self__
     return found

@@ -27,6 +27,7 @@ LAYERS = {
     "session": 6,
     "tables": 6,
     "lifecycle": 6,
+    "binder": 5,
     "planner": 5,
     "engines": 4,
     "analysis": 4,
@@ -46,6 +47,7 @@ GROUND = 0
 # A unit and one beside it that it may import, with the reason. Never both ways.
 BESIDE = {
     ("__main__", "cli"): "`python -m sqlml` is the command",
+    ("planner", "binder"): "a plan binds each call's arguments, and a binder knows no plan",
     (
         "session",
         "lifecycle",
@@ -109,7 +111,7 @@ HIDDEN: dict[str, set[str]] = {
     # A model's flavour has a module of its own in mlflow, which imports the flavour's library.
     "models/registry.py": {"<f'mlflow.{flavour}'>"},
     "models/readers/pyfunc.py": {"sqlml.models.registry"},
-    "session.py": {"sqlml.models.predictor", "sqlml.models.readers"},
+    "lifecycle/backing.py": {"sqlml.models.predictor", "sqlml.models.readers"},
     # A type that a skops file names is looked up in a library that is known to be safe to import.
     "models/trust.py": {"<module>"},
 }

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-from sqlml.catalog import Catalog, Function, Snapshot
+from sqlml.catalog import Snapshot
 from sqlml.config import Settings, load_settings
 from sqlml.engines import engine_over, open_engine
 from sqlml.engines.engine import Column, Engine, Parameters
 from sqlml.errors import EngineError, SqlmlError, UnknownFunction, did_you_mean
 from sqlml.lifecycle import results
+from sqlml.lifecycle.backing import Backing
 from sqlml.lifecycle.information import FunctionInfo, information
 from sqlml.lifecycle.project import Change, changes, read_functions
-from sqlml.lifecycle.registration import Move, Options, Registrar
-from sqlml.models.answering import Answerer
-from sqlml.models.artifact import ArtifactStore
+from sqlml.lifecycle.registration import Move, Options
 from sqlml.models.description import Description
-from sqlml.models.reading import ModelReader
-from sqlml.models.reference import ModelReference
-from sqlml.planner import Plan, Target, plan_query, split_target
+from sqlml.planner import Plan, Target, current_target, plan_query, split_target
 from sqlml.query.calls import SUFFIXES, find_calls
 from sqlml.query.passes.ml_predict import Predicted, expand_ml_predict
 from sqlml.query.statements import (
@@ -43,9 +38,6 @@ from sqlml.query.statements import (
 )
 from sqlml.query.text import is_word, numbered_placeholders, tokenize
 from sqlml.types import Output
-
-if TYPE_CHECKING:
-    from sqlml.models.predictor import Predictor
 
 
 def connect(
@@ -80,54 +72,24 @@ def connect(
     else:
         opened = engine_over(target)
     try:
-        return Session(held, opened, _Parts.open(held))
+        return Session(held, opened, Backing.open(held))
     except BaseException:
         opened.close()
         raise
 
 
-class _Parts:
-    """What the cursors of one session share: the catalog, the model reader, the loaded models."""
-
-    def __init__(self, catalog: Catalog, reader: ModelReader, scratch: str | None, *, trust: bool) -> None:
-        self.catalog = catalog
-        self.reader = reader
-        self.scratch = scratch
-        self.registrar = Registrar(catalog, reader, trust=trust)
-        self.answerers: dict[str, Answerer] = {}
-
-    @classmethod
-    def open(cls, settings: Settings) -> _Parts:
-        scratch = None if settings.state_folder else tempfile.mkdtemp(prefix="sqlml-")
-        root = settings.state_folder or Path(str(scratch))
-        try:
-            catalog = Catalog.open(settings.catalog_url)
-        except BaseException:
-            if scratch:
-                shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        reader = ModelReader(settings.registry_uri, ArtifactStore(root / "artifacts"), debug=settings.debug)
-        return cls(catalog, reader, scratch, trust=settings.trust == "pickle")
-
-    def close(self) -> None:
-        self.reader.close()
-        self.catalog.close()
-        if self.scratch:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-
-
 class Session:
     """A connection that knows the catalog's functions. One thread at a time: another takes a `cursor()`."""
 
-    def __init__(self, settings: Settings, engine: Engine, parts: _Parts, *, is_cursor: bool = False) -> None:
+    def __init__(self, settings: Settings, engine: Engine, backing: Backing, *, is_cursor: bool = False) -> None:
         self.settings = settings
         self._engine = engine
-        self._parts = parts
+        self._backing = backing
         self._published: dict[str, str] = {}
         self._published_revision = self._shown_revision = -1
         # Closed at the interpreter's end too: a native function that is left behind is reported as a leak.
-        self._finalizer = weakref.finalize(self, _close, engine, None if is_cursor else parts)
-        self._publish(parts.catalog.snapshot())
+        self._finalizer = weakref.finalize(self, _close, engine, None if is_cursor else backing)
+        self._publish(backing.catalog.snapshot())
         self._show_catalog()
 
     def __repr__(self) -> str:
@@ -147,7 +109,7 @@ class Session:
 
     def cursor(self) -> Session:
         """A second session on the same data and catalog, for another thread; it does not see temporary tables."""
-        return Session(self.settings, self._engine.cursor(), self._parts, is_cursor=True)
+        return Session(self.settings, self._engine.cursor(), self._backing, is_cursor=True)
 
     def interrupt(self) -> None:
         """Stop the statement that runs now, from another thread."""
@@ -168,7 +130,7 @@ class Session:
             ...     db.sql("SELECT ? + 1 AS n", [41]).fetchall()
             [(42,)]
         """
-        snapshot = self._parts.catalog.snapshot()
+        snapshot = self._backing.catalog.snapshot()
         if not mentions(text, frozenset(_names(snapshot))):
             return self._rows(text, params)
         self._publish(snapshot)
@@ -186,7 +148,7 @@ class Session:
                 self._create(statement, trust_pickle=False)
                 return self._engine.table(results.created(self.function(statement.name)))
             case DropFunction(name, _, text):
-                if name.casefold() not in self._parts.catalog.snapshot().functions:
+                if name.casefold() not in self._backing.catalog.snapshot().functions:
                     return self._drop_of_the_engine(name, text)
                 self.drop(name)
                 return self._engine.table(results.dropped(name))
@@ -214,7 +176,7 @@ class Session:
         if plan.calls and not _keeps_text(text, self._engine.dialect):
             for call in plan.calls:
                 # Here, so that a model that can't be loaded is one clear error and not a query's failure.
-                self._answerer(call.target).predictor()
+                self._backing.answerer(call.target).predictor()
         try:
             return self._rows(plan.sql, params)
         except EngineError as error:
@@ -231,7 +193,7 @@ class Session:
         name = self._engine.unknown_function(error)
         if name is None:
             return error
-        suggestion = did_you_mean(name, _names(self._parts.catalog.snapshot()))
+        suggestion = did_you_mean(name, _names(self._backing.catalog.snapshot()))
         return UnknownFunction(name=name, suggestion=suggestion) if suggestion else error
 
     def explain(self, text: str) -> Plan:
@@ -243,7 +205,7 @@ class Session:
         statements = read(text, self._engine.dialect)
         held = statements[0] if len(statements) == 1 else Query(text)
         inner = held.text if isinstance(held, ExplainPredict | Query) else text
-        snapshot = self._parts.catalog.snapshot()
+        snapshot = self._backing.catalog.snapshot()
         if not mentions(inner, frozenset(_names(snapshot))):
             return Plan(inner, inner, (), (), self._engine.name)
         self._publish(snapshot)
@@ -259,7 +221,7 @@ class Session:
         numbered = numbered_placeholders(expanded, tokens)
         if numbered != expanded:
             tokens = tokenize(numbered, dialect) or []
-        snapshot = self._parts.catalog.snapshot()
+        snapshot = self._backing.catalog.snapshot()
         calls = find_calls(numbered, tokens, _names(snapshot), dialect)
         if not calls:
             return Plan(text, text, (), (), self._engine.name)
@@ -269,7 +231,7 @@ class Session:
         return plan_query(
             numbered,
             calls,
-            self._parts.catalog.snapshot(),
+            self._backing.catalog.snapshot(),
             columns_of=_Remembered(self._engine).columns,
             callable_name=self._callable_name,
             engine=self._engine.name,
@@ -281,7 +243,7 @@ class Session:
         """What ML.PREDICT must know of a model."""
         self._ensure(target)
         name, alias, number = split_target(target)
-        snapshot = self._parts.catalog.snapshot()
+        snapshot = self._backing.catalog.snapshot()
         function = snapshot.function(name)
         model = snapshot.versions[function.version_id].model
         version = snapshot.versions[function.version_id]
@@ -295,18 +257,12 @@ class Session:
     def _ensure(self, target: str) -> None:
         name, alias, number = split_target(target)
         if alias or number:
-            snapshot = self._parts.catalog.snapshot()
+            snapshot = self._backing.catalog.snapshot()
             model = snapshot.versions[snapshot.function(name).version_id].model
-            self._parts.registrar.ensure(model, alias=alias, version=number)
+            self._backing.registrar.ensure(model, alias=alias, version=number)
 
     def _callable_name(self, target: Target, output: Output) -> str:
-        return self._engine.register(self._answerer(target), output)
-
-    def _answerer(self, target: Target) -> Answerer:
-        held = self._parts.answerers.get(target.key)
-        if held is None:
-            held = self._parts.answerers.setdefault(target.key, _answerer(self._parts, target))
-        return held
+        return self._engine.register(self._backing.answerer(target), output)
 
     def register(
         self,
@@ -339,7 +295,7 @@ class Session:
         return self.function(name)
 
     def _create(self, statement: CreateFunction, *, trust_pickle: bool) -> None:
-        self._parts.registrar.create(
+        self._backing.registrar.create(
             statement.name,
             statement.reference,
             Options(**statement.options),
@@ -347,24 +303,24 @@ class Session:
             trust_pickle=trust_pickle,
             owner_of=self._engine.owner_of,
         )
-        self._publish(self._parts.catalog.snapshot())
+        self._publish(self._backing.catalog.snapshot())
 
     def drop(self, name: str) -> None:
         """Take a function out of the catalog; raises UnknownFunction. Its versions stay, for old numbers' sake."""
-        self._parts.catalog.drop_function(name)
-        self._publish(self._parts.catalog.snapshot())
+        self._backing.catalog.drop_function(name)
+        self._publish(self._backing.catalog.snapshot())
 
     def functions(self, like: str | None = None) -> list[FunctionInfo]:
         """The catalog's functions by name, those whose names match a LIKE pattern if one is given."""
-        snapshot = self._parts.catalog.snapshot()
+        snapshot = self._backing.catalog.snapshot()
         names = sorted(held.name for held in snapshot.functions.values() if results.like(held.name, like))
         return [self.function(name) for name in names]
 
     def function(self, name: str) -> FunctionInfo:
         """Everything about one function; raises UnknownFunction."""
-        snapshot = self._parts.catalog.snapshot()
+        snapshot = self._backing.catalog.snapshot()
         version_id = snapshot.function(name).version_id
-        return information(snapshot, name, self._parts.catalog.proof(version_id, "python"))
+        return information(snapshot, name, self._backing.catalog.proof(version_id, "python"))
 
     def sync(self, name: str | None = None) -> list[Move]:
         """Follow the aliases that functions stand on: a new version takes over once it is loaded and proved.
@@ -373,8 +329,8 @@ class Session:
             UnknownFunction: `name` is none.
             ModelError: what stands against a new version; the old one goes on answering.
         """
-        moves = self._parts.registrar.sync(name)
-        self._publish(self._parts.catalog.snapshot())
+        moves = self._backing.registrar.sync(name)
+        self._publish(self._backing.catalog.snapshot())
         return moves
 
     def apply(self, *, plan_only: bool = False) -> list[Change]:
@@ -385,8 +341,8 @@ class Session:
             SqlmlError: what stands against a statement; those before it are done.
         """
         statements = read_functions(self.settings.project, self._engine.dialect)
-        snapshot = self._parts.catalog.snapshot()
-        found = changes(snapshot, statements, lambda name: self._moved_to(snapshot.function(name), snapshot))
+        snapshot = self._backing.catalog.snapshot()
+        found = changes(snapshot, statements, self._backing.registrar.moved_to)
         if plan_only:
             return found
         for change, (_, statement) in zip(found, statements, strict=True):
@@ -397,29 +353,17 @@ class Session:
                 self.sync(change.name)
         return found
 
-    def _moved_to(self, function: Function, snapshot: Snapshot) -> str | None:
-        if function.alias is None:
-            return None
-        held = snapshot.versions[function.version_id]
-        reference = ModelReference.parse(f"models:/{held.model}@{function.alias}")
-        version = str(self._parts.reader.resolve(reference)["version"])
-        return None if version == held.version else version
-
     def tables(self) -> list[str]:
         """The tables and views that a statement can name."""
         return self._engine.tables()
 
     def check_registry(self) -> None:
         """Raise RegistryUnreachable unless the registry answers."""
-        self._parts.reader.ping()
+        self._backing.reader.ping()
 
     def check_artifacts(self) -> int:
         """Compare every stored artifact with its manifest; gives their number, raises ArtifactCorrupt."""
-        versions = self._parts.catalog.snapshot().versions.values()
-        for version in versions:
-            title = Description.from_json(version.description).title
-            self._parts.reader.store.verify(version.digest, version.manifest, title)
-        return len(versions)
+        return self._backing.check_artifacts()
 
     def engine_error(self, error: BaseException) -> SqlmlError | None:
         """An exception that the engine's own relation raised while it was read, as one of sqlml's."""
@@ -429,20 +373,20 @@ class Session:
         """Bring the engine's own names to the catalog: what is new, changed or gone since the last time."""
         if snapshot.revision == self._published_revision:
             return
-        targets = {key: _current(snapshot, function) for key, function in snapshot.functions.items()}
+        targets = {key: current_target(snapshot, function) for key, function in snapshot.functions.items()}
         for key in self._published.keys() - targets.keys():
             self._engine.withdraw(self._published.pop(key).split("\n")[0])
         for key, target in targets.items():
             if self._published.get(key) != target.key:
-                self._engine.publish(self._answerer(target))
+                self._engine.publish(self._backing.answerer(target))
                 self._published[key] = target.key
-        self._engine.publish_generic({key: self._answerer(target) for key, target in targets.items()})
+        self._engine.publish_generic({key: self._backing.answerer(target) for key, target in targets.items()})
         self._published_revision = snapshot.revision
 
     def _show_catalog(self) -> None:
-        revision = self._parts.catalog.revision()
+        revision = self._backing.catalog.revision()
         if revision != self._shown_revision or not self._engine.shows_catalog():
-            tables: Mapping[str, pa.Table] = self._parts.catalog.tables()
+            tables: Mapping[str, pa.Table] = self._backing.catalog.tables()
             self._engine.show_catalog(tables)
             self._shown_revision = revision
 
@@ -460,10 +404,10 @@ class _Remembered:
         return self._held[query]
 
 
-def _close(engine: Engine, parts: _Parts | None) -> None:
+def _close(engine: Engine, backing: Backing | None) -> None:
     engine.close()
-    if parts is not None:
-        parts.close()
+    if backing is not None:
+        backing.close()
 
 
 def _names(snapshot: Snapshot) -> dict[str, tuple[str, Output]]:
@@ -473,32 +417,6 @@ def _names(snapshot: Snapshot) -> dict[str, tuple[str, Output]]:
         for function in snapshot.functions.values()
         for suffix, output in SUFFIXES.items()
     }
-
-
-def _current(snapshot: Snapshot, function: Function) -> Target:
-    version = snapshot.versions[function.version_id]
-    description = Description.from_json(version.description)
-    return Target(function, version, description, function.on_null, False)  # type: ignore[arg-type]
-
-
-def _answerer(parts: _Parts, target: Target) -> Answerer:
-    def load() -> Predictor:
-        # Only here: a model's library takes a second to import, and most statements load nothing.
-        from sqlml.models import readers
-        from sqlml.models.predictor import Predictor
-
-        held, version = target.description, target.version
-        store = parts.reader.store
-        if not store.folder(version.digest).is_dir():
-            # A team's catalog knows versions that this machine has not seen yet; the digest is checked below.
-            uri = f"models:/{version.model}/{version.version}" if version.version else version.model
-            parts.reader.fetch(ModelReference.parse(uri))
-        folder = store.verify(version.digest, version.manifest, held.title)
-        trusted = parts.registrar.trust or parts.catalog.is_trusted(version.digest)
-        fitted = readers.load(held.reader, folder, held.options, trusted=trusted, model=held.title)
-        return Predictor(target.function.name, held, fitted, target.on_null)
-
-    return Answerer(target.function.name, target.key, target.description, load)
 
 
 def _keeps_text(text: str, dialect: str) -> bool:

@@ -186,6 +186,16 @@ class Registrar:
             moves += [Move(function, model, alias, before.version, after) for function in moved]
         return moves
 
+    def moved_to(self, name: str) -> str | None:
+        """The version that a function's alias points to now, if that is another one than answers."""
+        snapshot = self.catalog.snapshot()
+        function = snapshot.function(name)
+        if function.alias is None:
+            return None
+        held = snapshot.versions[function.version_id]
+        version = str(self.reader.resolve(ModelReference.parse(f"models:/{held.model}@{function.alias}"))["version"])
+        return None if version == held.version else version
+
     @staticmethod
     def _followed(snapshot: Snapshot, name: str | None) -> Mapping[tuple[str, str], int]:
         if name is None:

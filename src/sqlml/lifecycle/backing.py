@@ -1,0 +1,87 @@
+"""What stands behind a session: the catalog, the model reader, the loaded models."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlml.catalog import Catalog
+from sqlml.config import Settings
+from sqlml.lifecycle.registration import Registrar
+from sqlml.models.answering import Answerer
+from sqlml.models.artifact import ArtifactStore
+from sqlml.models.description import Description
+from sqlml.models.reading import ModelReader
+from sqlml.models.reference import ModelReference
+from sqlml.planner import Target
+
+if TYPE_CHECKING:
+    from sqlml.models.predictor import Predictor
+
+
+class Backing:
+    """Shared by a session and its cursors. A project in memory has its artifacts in a folder of its own."""
+
+    def __init__(self, catalog: Catalog, reader: ModelReader, scratch: str | None, *, trust: bool) -> None:
+        self.catalog = catalog
+        self.reader = reader
+        self.registrar = Registrar(catalog, reader, trust=trust)
+        self._scratch = scratch
+        self._answerers: dict[str, Answerer] = {}
+
+    @classmethod
+    def open(cls, settings: Settings) -> Backing:
+        """Open the catalog; the registry is asked when a model is read.
+
+        Raises:
+            CatalogError: the catalog can't be opened.
+        """
+        scratch = None if settings.state_folder else tempfile.mkdtemp(prefix="sqlml-")
+        root = settings.state_folder or Path(str(scratch))
+        try:
+            catalog = Catalog.open(settings.catalog_url)
+        except BaseException:
+            if scratch:
+                shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        reader = ModelReader(settings.registry_uri, ArtifactStore(root / "artifacts"), debug=settings.debug)
+        return cls(catalog, reader, scratch, trust=settings.trust == "pickle")
+
+    def close(self) -> None:
+        """End the model reader's child process and close the catalog."""
+        self.reader.close()
+        self.catalog.close()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def answerer(self, target: Target) -> Answerer:
+        """What answers calls of a target: the same one every time, so that a model is loaded once."""
+        held = self._answerers.get(target.key)
+        if held is None:
+            answerer = Answerer(target.function.name, target.key, target.description, lambda: self._load(target))
+            held = self._answerers.setdefault(target.key, answerer)
+        return held
+
+    def _load(self, target: Target) -> Predictor:
+        # Only here: a model's library takes a second to import, and most statements load nothing.
+        from sqlml.models import readers
+        from sqlml.models.predictor import Predictor
+
+        held, version, store = target.description, target.version, self.reader.store
+        if not store.folder(version.digest).is_dir():
+            # A team's catalog knows versions that this machine has not seen yet; the digest is checked below.
+            uri = f"models:/{version.model}/{version.version}" if version.version else version.model
+            self.reader.fetch(ModelReference.parse(uri))
+        folder = store.verify(version.digest, version.manifest, held.title)
+        trusted = self.registrar.trust or self.catalog.is_trusted(version.digest)
+        fitted = readers.load(held.reader, folder, held.options, trusted=trusted, model=held.title)
+        return Predictor(target.function.name, held, fitted, target.on_null)
+
+    def check_artifacts(self) -> int:
+        """Compare every stored artifact with its manifest; gives their number, raises ArtifactCorrupt."""
+        versions = self.catalog.snapshot().versions.values()
+        for version in versions:
+            self.reader.store.verify(version.digest, version.manifest, Description.from_json(version.description).title)
+        return len(versions)
