@@ -111,14 +111,14 @@ class Binder:
         kept: list[tuple[str, Piece, str]] = []
         for name, sql, origin in columns:
             key = name.casefold()
-            if key in star.exclude:
+            if (None, key) in star.exclude or (origin.casefold(), key) in star.exclude:
                 continue
             if key in star.replace:
                 kept.append((name, star.replace[key], origin))
             else:
                 kept.append((star.rename.get(key, name), sql, origin))
         present = {name.casefold() for name, _, _ in columns}
-        for asked in (*star.exclude, *star.replace, *star.rename):
+        for asked in (*(name for _, name in star.exclude), *star.replace, *star.rename):
             if asked not in present:
                 raise UnknownColumn(source=written, name=asked, suggestion=did_you_mean(asked, present))
         names = [name for name, _, _ in kept]
@@ -162,7 +162,9 @@ class Binder:
         for source in level.sources:
             for column in self._columns(source.probe, written):
                 key = column.name.casefold()
-                prefix = f"{identifier(source.alias)}." if source.alias else ""
+                # A file in FROM ('data/t.csv') is called by a part of its name, which is the engine's affair.
+                has_name = source.alias and not set(source.alias) & set("./")
+                prefix = f"{identifier(source.alias)}." if has_name else ""
                 sql = f"{prefix}{identifier(column.name)}"
                 if key in merged:
                     # USING makes one column of two, which is NULL only where both are.

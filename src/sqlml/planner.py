@@ -67,6 +67,11 @@ class Plan:
         """The columns and expressions that the calls are given, each once."""
         return list(dict.fromkeys(sql for call in self.calls for _, sql in call.bound))
 
+    def not_seen(self, message: str) -> str | None:
+        """The function that the engine, by its message about `sql`, doesn't know."""
+        lost = (call for call in self.calls if f"{call.name} does not exist" in message)
+        return next((call.target.function.name for call in lost), None)
+
     def in_written_names(self, message: str) -> str:
         """An engine's message about `sql`, with the functions' names as they are in `text`."""
         for call in self.calls:
@@ -147,10 +152,10 @@ def target_of(snapshot: Snapshot, call: Call) -> Target:
         name, alias, number = split_target(call.target)
         function = snapshot.function(name)
         model = snapshot.versions[function.version_id].model
-        pinned = bool(alias or number)
-        if alias:
+        pinned = alias is not None or number is not None
+        if alias is not None:
             version_id = snapshot.aliases.get((model, alias))
-        elif number:
+        elif number is not None:
             held = snapshot.version_named(model, number)
             version_id = held.id if held else None
         if pinned and version_id is None:

@@ -36,7 +36,7 @@ from sqlml.query.statements import (
     mentions,
     read,
 )
-from sqlml.query.text import is_word, numbered_placeholders, tokenize
+from sqlml.query.text import is_word, numbered_placeholders, outermost, tokenize
 from sqlml.types import Output
 
 
@@ -180,6 +180,9 @@ class Session:
         try:
             return self._rows(plan.sql, params)
         except EngineError as error:
+            if lost := plan.not_seen(str(error)):
+                reason = f"This transaction began before '{lost}' was made, and can't see it: COMMIT or ROLLBACK first."
+                raise EngineError(message=reason) from error.__cause__
             raise EngineError(message=plan.in_written_names(str(error))) from error.__cause__
 
     def _rows(self, text: str, params: Parameters) -> Any:
@@ -256,7 +259,7 @@ class Session:
 
     def _ensure(self, target: str) -> None:
         name, alias, number = split_target(target)
-        if alias or number:
+        if alias is not None or number is not None:
             snapshot = self._backing.catalog.snapshot()
             model = snapshot.versions[snapshot.function(name).version_id].model
             self._backing.registrar.ensure(model, alias=alias, version=number)
@@ -371,7 +374,7 @@ class Session:
 
     def _publish(self, snapshot: Snapshot) -> None:
         """Bring the engine's own names to the catalog: what is new, changed or gone since the last time."""
-        if snapshot.revision == self._published_revision:
+        if snapshot.revision == self._published_revision or self._engine.in_transaction():
             return
         targets = {key: current_target(snapshot, function) for key, function in snapshot.functions.items()}
         for key in self._published.keys() - targets.keys():
@@ -419,8 +422,16 @@ def _names(snapshot: Snapshot) -> dict[str, tuple[str, Output]]:
     }
 
 
+_MODIFIERS = ("or", "replace", "temp", "temporary", "if", "not", "exists", "unique", "recursive")
+
+
 def _keeps_text(text: str, dialect: str) -> bool:
-    """Whether a statement makes something that keeps its text: a view or a macro."""
-    words = [token for token in (tokenize(text, dialect) or [])[:8] if not is_word(token, "or", "replace", "temp")]
-    words = [token for token in words if not is_word(token, "temporary", "if", "not", "exists")]
-    return len(words) > 1 and is_word(words[0], "create") and is_word(words[1], "view", "macro", "function")
+    """Whether a statement makes something that keeps its text: a view, a macro, a column's default, check or index."""
+    tokens = tokenize(text, dialect) or []
+    words = [token.text.casefold() for token in tokens[:8] if not is_word(token, *_MODIFIERS)]
+    match words:
+        case ["create", "view" | "macro" | "function" | "index", *_] | ["alter", *_]:
+            return True
+        case ["create", "table", *_]:
+            return not any(is_word(token, "as") for token in outermost(tokens))
+    return False

@@ -15,10 +15,7 @@ from sklearn.utils import all_estimators
 
 Make = Callable[[], Any]
 
-# What can't be fitted on a numeric frame and answer new rows, whatever sqlml does.
-NO_PREDICT: dict[str, str] = {}
-
-_SMALL = {"n_estimators": 5, "random_state": 0, "n_bootstraps": 3}
+_SMALL = {"n_estimators": 5, "random_state": 0}
 _SETTINGS: dict[str, dict[str, Any]] = {
     "HistGradientBoostingClassifier": {"max_iter": 5},
     "HistGradientBoostingRegressor": {"max_iter": 5},
@@ -39,7 +36,6 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "RadiusNeighborsClassifier": {"radius": 100.0},
     "RadiusNeighborsRegressor": {"radius": 100.0},
     "NuSVC": {"nu": 0.2},
-    "SelfTrainingClassifier": {},
 }
 
 
@@ -110,7 +106,7 @@ def stock() -> dict[str, Make]:
 
 def _made(name: str, cls: type, kind: str) -> Any:
     accepted = inspect.signature(cls).parameters
-    small = {key: value for key, value in _SMALL.items() if key in accepted and key != "n_bootstraps"}
+    small = {key: value for key, value in _SMALL.items() if key in accepted}
     wanted = {**small, **_SETTINGS.get(name, {}), **(_meta(name, kind) or {})}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -19,8 +19,6 @@ from parity.estimators import stock
 
 STOCK = stock()
 CLASSIFIERS = [name for name, make in STOCK.items() if is_classifier(make())]
-# These take whole numbers below the number of categories that they were fitted with, or one column alone.
-OWN_ROWS = {"CategoricalNB", "IsotonicRegression"}
 TWO_OUTPUTS = {
     "ClassifierChain",
     "MultiOutputClassifier",

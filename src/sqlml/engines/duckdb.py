@@ -232,6 +232,14 @@ class DuckDBEngine(Engine):
         found = _UNKNOWN.search(str(error))
         return found["name"] if found else None
 
+    def in_transaction(self) -> bool:
+        # DuckDB doesn't say; outside of one, each statement is a transaction of its own.
+        try:
+            ask = "SELECT current_transaction_id()"
+            return bool(self.connection.execute(ask).fetchall() == self.connection.execute(ask).fetchall())
+        except duckdb.Error:
+            return True
+
     def interrupt(self) -> None:
         self.connection.interrupt()
 

@@ -93,6 +93,10 @@ class Engine(ABC):
         """The name that the engine's complaint says no function has; None where it complains of something else."""
 
     @abstractmethod
+    def in_transaction(self) -> bool:
+        """Whether the user has begun a transaction: what is made in it goes when it is rolled back."""
+
+    @abstractmethod
     def interrupt(self) -> None:
         """Stop the statement that runs now; from another thread."""
 

@@ -246,6 +246,19 @@ def _outputs(answered: Any) -> Schema | None:
 
 
 @contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """Two tries a request: a user waits for it, and MLflow's own default is eight with minutes of back-off."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+    added = {key: value for key, value in wanted.items() if key not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for key in added:
+            os.environ.pop(key, None)
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep back MLflow's advice on what sqlml does on purpose; its errors are raised all the same."""
     logger = logging.getLogger("mlflow")
@@ -265,7 +278,7 @@ def publish(uri: str, folder: Path, *, name: str, tags: Mapping[str, str], alias
     Raises:
         RegistryUnreachable: the registry doesn't answer, or refuses.
     """
-    with _quiet():
+    with _quiet(), _impatient():
         try:
             client = MlflowClient(tracking_uri=_tracking(uri), registry_uri=uri)
             run = client.create_run(_experiment(client, _tracking(uri)), run_name=name, tags=dict(tags))

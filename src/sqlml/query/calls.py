@@ -19,10 +19,10 @@ SUFFIXES: Mapping[str, Output] = {"": "predict", "_score": "score", "_proba": "p
 
 @dataclass(frozen=True)
 class Star:
-    """`*` or `t.*`, with columns left out, replaced by an expression, or renamed."""
+    """`*` or `t.*`, with columns left out (as table or None, and name), replaced by an expression, or renamed."""
 
     qualifier: str | None
-    exclude: frozenset[str] = frozenset()
+    exclude: frozenset[tuple[str | None, str]] = frozenset()
     replace: Mapping[str, Span] = field(default_factory=dict)
     rename: Mapping[str, str] = field(default_factory=dict)
 
@@ -49,7 +49,7 @@ class Positions:
     path: tuple[str, ...] | None = None
 
 
-_BEFORE_A_NAME = ("into", "table", "macro", "function")
+_BEFORE_A_NAME = ("into", "table", "macro", "function", "view", "copy", "references")
 
 Arguments = Star | StructLiteral | Names | Positions
 
@@ -86,15 +86,14 @@ def find_calls(
     if not candidates:
         return []
     seen = scopes(text, tokens, [tokens[i].start for i in candidates], dialect)
-    # Where sqlglot read the statement it knows what is a call; a table or CTE of that name is none.
-    if seen:
+    if seen is not None:
         candidates = [i for i in candidates if tokens[i].start in seen]
     found = []
     for i in candidates:
         end = closing(tokens, i + 1)
         if end is None:
             continue
-        call = _read(text, tokens, i, end, functions, seen.get(tokens[i].start))
+        call = _read(text, tokens, i, end, functions, seen.get(tokens[i].start) if seen else None)
         if call is not None:
             found.append(call)
     return found
@@ -197,7 +196,7 @@ def _star(function: str, part: Sequence[Token]) -> Star | None:
         return None
     qualifier = None if at == 0 else part[at - 2].text
     rest = part[at + 1 :]
-    exclude: set[str] = set()
+    exclude: set[tuple[str | None, str]] = set()
     replace: dict[str, Span] = {}
     rename: dict[str, str] = {}
     while rest:
@@ -205,7 +204,8 @@ def _star(function: str, part: Sequence[Token]) -> Star | None:
         for item in items:
             # `EXCLUDE a`, `EXCLUDE (t.a)`, `REPLACE (expression AS a)`, `RENAME (a AS b)`.
             if clause in ("exclude", "except"):
-                exclude.add(item[-1].text.casefold())
+                path = [token.text.casefold() for token in item[::2]]
+                exclude.add((path[-2] if len(path) > 1 else None, path[-1]))
             elif len(item) > 2 and is_word(item[-2], "as"):
                 if clause == "replace":
                     replace[item[-1].text.casefold()] = span_of(item[:-2])

@@ -16,6 +16,7 @@ from sqlml.query.text import is_word
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 _OURS = "sqlml"
+_WRITES = exp.Update | exp.Delete | exp.Merge
 _FIRST_WORDS = ("select", "with", "from", "values", "insert", "create", "copy", "update", "delete", "merge", "pivot")
 
 
@@ -39,14 +40,14 @@ Scope = tuple[Level, ...]
 """From the innermost SELECT outwards."""
 
 
-def scopes(text: str, tokens: Sequence[Token], calls: Sequence[int], dialect: str) -> Mapping[int, Scope]:
-    """The scope of each call, by the place in the text where the call's name starts.
+def scopes(text: str, tokens: Sequence[Token], calls: Sequence[int], dialect: str) -> Mapping[int, Scope] | None:
+    """The scope of each call, by the place in the text where the call's name starts; None if sqlglot can't parse it.
 
-    A call that is missing from the answer stands where sqlglot can't tell: in a statement that it can't parse.
+    What is missing from the answer is no call: a table or CTE of that name, with its columns behind it.
     """
     tree = _parse(text, tokens, dialect)
-    if tree is None:
-        return {}
+    if tree is None or tree.find(exp.Command):
+        return None
     nodes = {
         node.meta["start"]: node
         for node in tree.walk()
@@ -72,7 +73,8 @@ def _scope_of(node: exp.Expr, dialect: str) -> Scope:
     levels: list[Level] = []
     at: exp.Expr = node
     while (parent := at.parent) is not None:
-        if isinstance(parent, exp.Select | exp.Update | exp.Delete | exp.Merge):
+        # The UPDATE in a MERGE's WHEN has no table of its own.
+        if isinstance(parent, exp.Select) or (isinstance(parent, _WRITES) and parent.this is not None):
             levels.append(_level(parent, dialect))
         at = parent
     return tuple(levels)
@@ -81,7 +83,7 @@ def _scope_of(node: exp.Expr, dialect: str) -> Scope:
 def _level(select: exp.Expr, dialect: str) -> Level:
     items: list[exp.Expr] = []
     merged: set[str] | None = set()
-    if isinstance(select, exp.Update | exp.Delete | exp.Merge):
+    if isinstance(select, _WRITES):
         items.append(select.this)
     if isinstance(select, exp.Merge):
         items.append(select.args["using"])
@@ -89,6 +91,8 @@ def _level(select: exp.Expr, dialect: str) -> Level:
         items.append(first.this)
         items.extend(_inner_joins(first.this))
     for join in select.args.get("joins") or ():
+        if join.args.get("kind") in ("SEMI", "ANTI"):
+            continue
         items.append(join.this)
         if join.args.get("method") == "NATURAL":
             merged = None
@@ -102,14 +106,27 @@ def _inner_joins(item: exp.Expr) -> list[exp.Expr]:
     return [join.this for join in item.args.get("joins") or ()]
 
 
+def _alone(select: exp.Expr, item: exp.Expr) -> exp.Select:
+    """The item by itself; a lateral one, which may read those before it, behind them."""
+    first = select.args.get("from_")
+    if isinstance(item, exp.Lateral) and first is not None and item.alias:
+        query = exp.select(exp.Column(this=exp.Star(), table=exp.to_identifier(item.alias, quoted=True)))
+        query.set("from_", first.copy())
+        joins = select.args.get("joins") or []
+        place = next(i for i, join in enumerate(joins) if join.this is item)
+        query.set("joins", [join.copy() for join in joins[: place + 1]])
+        return query
+    alone = item.copy()
+    alone.set("joins", None)
+    return exp.select("*").from_(alone)
+
+
 def _probe(select: exp.Expr, item: exp.Expr, dialect: str) -> str:
     """A query for an item's columns: the item alone, with the CTEs that it may name.
 
     Calls of models and parameters are NULL there: only the columns' names matter, and nothing runs.
     """
-    alone = item.copy()
-    alone.set("joins", None)
-    query = exp.select("*").from_(alone)
+    query = _alone(select, item)
     withs: list[exp.Expr] = []
     at: exp.Expr | None = select
     while at is not None:

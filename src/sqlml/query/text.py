@@ -74,6 +74,16 @@ def parts(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
         yield tokens[start:]
 
 
+def outermost(tokens: Sequence[Token]) -> Iterator[Token]:
+    """The tokens that stand in no bracket."""
+    depth = 0
+    for token in tokens:
+        depth -= token.token_type in CLOSING
+        if depth == 0:
+            yield token
+        depth += token.token_type in OPENING
+
+
 def span_of(tokens: Sequence[Token]) -> Span:
     """From the first token's start to the last one's end."""
     return Span(tokens[0].start, tokens[-1].end + 1)
