@@ -26,19 +26,19 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def models(world: World) -> dict:
     return world.models
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def people(world: World) -> pd.DataFrame:
     """The rows that `churn`, `spend` and `tier` were fitted on, with a number each."""
     rows = world.models["churn"].rows
     return rows.assign(id=range(len(rows)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pairs(world: World) -> pd.DataFrame:
     """The rows of the models of two numbers, `a` and `b`."""
     rows = world.models["logit"].rows
@@ -48,6 +48,14 @@ def pairs(world: World) -> pd.DataFrame:
 @pytest.fixture
 def db(world: World, people: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[sqlml.Session]:
     """A session on a fresh database in memory, with the tables `people` and `pairs`."""
+    with sqlml.connect(project=world.folder) as session:
+        fill(session, people=people, pairs=pairs)
+        yield session
+
+
+@pytest.fixture(scope="module")
+def reader(world: World, people: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[sqlml.Session]:
+    """The same for all tests of a module, which only read."""
     with sqlml.connect(project=world.folder) as session:
         fill(session, people=people, pairs=pairs)
         yield session

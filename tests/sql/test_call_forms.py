@@ -36,8 +36,8 @@ FORMS = {
 OUTPUTS = {"": "predict", "_score": "score", "_proba": "proba"}
 
 
-@pytest.fixture
-def rows(db):
+@pytest.fixture(scope="module")
+def rows(reader):
     """`t`: the columns in another order, more of them than the model takes, and a column that is a row."""
     text = """
         CREATE TABLE t AS
@@ -45,8 +45,8 @@ def rows(db):
                {'tenure': tenure, 'region': region, 'price': price, 'plan': plan} AS r
         FROM people
     """
-    db.sql(text)
-    return db
+    reader.sql(text)
+    return reader
 
 
 @pytest.mark.parametrize("form", FORMS)

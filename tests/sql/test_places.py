@@ -122,8 +122,8 @@ def oracle(world):
 
 
 @pytest.mark.parametrize("place", STATEMENTS)
-def test_a_call_in_its_place(db, oracle, place):
-    found = db.sql(written(STATEMENTS[place], calls=True))
+def test_a_call_in_its_place(reader, oracle, place):
+    found = reader.sql(written(STATEMENTS[place], calls=True))
     wanted = oracle.sql(written(STATEMENTS[place], calls=False))
     assert found.types == wanted.types
     equal(found.fetchall(), wanted.fetchall())

@@ -62,16 +62,16 @@ def test_what_holds_no_call_is_duckdb_s(db, pairs, tmp_path, text):
 
 
 @pytest.mark.parametrize("text", [text for text in NO_CALLS if ";" not in text])
-def test_its_text_is_untouched(db, text):
-    assert db.explain(text).sql == text
+def test_its_text_is_untouched(reader, text):
+    assert reader.explain(text).sql == text
 
 
 @pytest.mark.parametrize("text", ["SELEC 1", "SELECT 'abc", "SELECT 1 +", "FROM nowhere", "SELECT ¿", "DROP TABLE nope", "SELECT (1"])
-def test_duckdb_s_own_complaints(db, text):
+def test_duckdb_s_own_complaints(reader, text):
     with duckdb.connect() as con, pytest.raises(duckdb.Error) as wanted:
         con.sql(text)
     with pytest.raises(sqlml.SqlmlError) as found:
-        db.sql(text)
+        reader.sql(text)
     assert str(found.value).splitlines()[0] == str(wanted.value).splitlines()[0]
 
 

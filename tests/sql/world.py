@@ -47,6 +47,7 @@ def build(folder: Path) -> World:
         for name, held in models.items():
             log(held, name, "champion", registry)
         log(challenger, "churn", "challenger", registry)
+        log_with_mlflow(models["typed"], "typed", "champion", registry)
     with sqlml.connect(project=folder) as db:
         for name, held in models.items():
             db.register(name, f"models:/{name}@champion", **held.options)
@@ -55,3 +56,20 @@ def build(folder: Path) -> World:
 
 def log(held: Fitted, name: str, alias: str | None, registry: str) -> None:
     sqlml.log_model(held.model, name=name, signature_from=held.rows, label=held.label, alias=alias, registry=registry)
+
+
+def log_with_mlflow(held: Fitted, name: str, alias: str, registry: str) -> None:
+    """By MLflow's own function, with its own signature: sqlml's keeps INTEGER and FLOAT wide."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    mlflow.set_tracking_uri(registry)
+    mlflow.set_experiment("tests")
+    with mlflow.start_run():
+        signature = infer_signature(held.rows, held.model.predict(held.rows))
+        logged = mlflow.sklearn.log_model(
+            held.model, name="model", registered_model_name=name, signature=signature, serialization_format="skops"
+        )
+    version = str(logged.registered_model_version)
+    mlflow.MlflowClient(registry_uri=registry).set_registered_model_alias(name, alias, version)
+    mlflow.set_tracking_uri(None)
