@@ -75,7 +75,11 @@ class Plan:
     def in_written_names(self, message: str) -> str:
         """An engine's message about `sql`, with the functions' names as they are in `text`."""
         for call in self.calls:
-            message = message.replace(call.name, call.target.function.name + _PUBLIC.get(call.output, ""))
+            written = call.target.function.name + _PUBLIC.get(call.output, "")
+            message = message.replace(call.name, written)
+            # The engine shows the line from somewhere on, which may be the middle of a name.
+            for start in range(1, len(call.name) - len(written) - 1):
+                message = message.replace(f"...{call.name[start:]}", f"...{written}")
         return message
 
     def __str__(self) -> str:
@@ -108,17 +112,27 @@ class Plan:
 def _lines(plan: Plan) -> list[str]:
     if not plan.calls:
         return ["No model is called: the statement goes to the engine as it is.", f"engine: {plan.engine}"]
-    lines = []
+    lines: list[str] = []
+    shown: set[tuple[Any, ...]] = set()
     for call in plan.calls:
         target = call.target
         follows = f" (@{target.function.alias})" if target.function.alias and not target.pinned else ""
-        lines += [
-            f"{target.function.name}: {target.description.title}{follows}, {_WHAT[call.output]}",
-            f"  strategy: {call.strategy}, for {call.reason}",
-            f"  feed: {_FEED[target.description.feed]}; on_null: {target.on_null}",
-            f"  bound by {call.form}:",
-            *(f"    {name} <- {sql}" for name, sql in call.bound),
-        ]
+        title = f"{target.function.name}: {target.description.title}{follows}, {_WHAT[call.output]}"
+        binding = (target.key, call.form, call.bound)
+        # A query often asks the same of the same row again, which need not be read again.
+        if (title, binding) in shown:
+            continue
+        lines.append(title)
+        if binding in shown:
+            lines.append("  strategy and arguments as above")
+        else:
+            lines += [
+                f"  strategy: {call.strategy}, for {call.reason}",
+                f"  feed: {_FEED[target.description.feed]}; on_null: {target.on_null}",
+                f"  bound by {call.form}:",
+                *(f"    {name} <- {sql}" for name, sql in call.bound),
+            ]
+        shown |= {binding, (title, binding)}
     lines += [f"rewrite: {rewrite}" for rewrite in plan.rewrites]
     lines.append(f"columns read: {', '.join(plan.columns_read()) or 'none'}")
     return [*lines, f"engine: {plan.engine}, which gets:", *(f"  {line}" for line in plan.sql.splitlines())]

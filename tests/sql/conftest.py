@@ -61,13 +61,6 @@ def reader(world: World, people: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[
         yield session
 
 
-@pytest.fixture
-def copied(world: World, tmp_path) -> Iterator[sqlml.Session]:
-    """A session over a catalog of the test's own, which it may change."""
-    with sqlml.connect(project=world.copy(tmp_path / "project")) as session:
-        yield session
-
-
 def fill(db, **tables: pd.DataFrame) -> None:
     """Make tables of data frames; also on a connection of DuckDB's own."""
     for name, rows in tables.items():

@@ -56,6 +56,7 @@ MISTAKES = [
     ("SELECT line(a, b) OVER () FROM pairs", "EngineError", ["line is not an aggregate"]),
     ("SELECT line(DISTINCT a, b) FROM pairs", "EngineError", ["line"]),
     ("SELECT line(1, 2) FORM pairs", "EngineError", ["pairs"]),
+    ("SELECT line(p) FROM pairs TABLESAMPLE 10% p LIMIT 0", "EngineError", ["line(p)"]),
     ("SHOW FUNCTIONS LIKE churn", "SyntaxMistake", ["in quotes"]),
     ("SHOW FUNCTIONS 'x'", "SyntaxMistake", ["'x'"]),
     ("DESCRIBE FUNCTION chrun", "UnknownFunction", ["'churn'"]),

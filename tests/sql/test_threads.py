@@ -96,17 +96,31 @@ print(db.sql("SELECT line(1, 1) IS NULL").fetchall())
 
 
 ENDINGS = {
-    "without close": "",
-    "with close": "db.close()",
-    "closed twice": "db.close(); db.close()",
-    "a relation left": "held = db.sql('SELECT line(i, i) FROM range(5000) t(i)')",
-    "a cursor left": "other = db.cursor(); other.sql('SELECT line(1, 2)').fetchall()",
-    "an exception": "\ntry:\n    db.sql('SELECT line(1)').fetchall()\nexcept Exception:\n    pass",
+    "without close, a cursor and a relation left": """
+other = db.cursor()
+other.sql("SELECT line(1, 2)").fetchall()
+held = db.sql("SELECT line(i, i) FROM range(5000) t(i)")
+""",
+    "closed twice, after an error": """
+try:
+    db.sql("SELECT line(1)").fetchall()
+except Exception:
+    db.close()
+db.close()
+""",
+    "a connection of the user's": """
+import duckdb
+con = duckdb.connect()
+mine = sqlml.connect(con)
+con.sql("SELECT 1").fetchall()
+""",
+    "an error that ends it": "raise SystemExit(0)",
 }
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_process_ends_without_a_word(world, ending):
-    with child(world, f"print(len(db.sql('SELECT line(i, i), churn(1, 2, $$pro$$, $$x$$) FROM range(9) t(i)').fetchall()))\n{ENDINGS[ending]}") as process:
+    used = "print(len(db.sql('SELECT line(i, i), churn(1, 2, $$pro$$, $$x$$) FROM range(9) t(i)').fetchall()))"
+    with child(world, f"{used}\n{ENDINGS[ending]}") as process:
         printed, said = process.communicate(timeout=60)
     assert (process.returncode, printed, said) == (0, "9\n", "")

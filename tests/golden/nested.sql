@@ -1,0 +1,5 @@
+-- Calls in calls, and in a REPLACE.
+SELECT line(a := square(p), b := square(a := line(*))), line(* REPLACE (square(a) AS b)) FROM pairs AS p;
+-- DuckDB gets:
+-- Calls in calls, and in a REPLACE.
+SELECT __line_predict(__square_predict("p"."a"), __square_predict(__line_predict("p"."a", "p"."b"))), __line_predict("p"."a", __square_predict(a)) FROM pairs AS p
