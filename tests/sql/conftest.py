@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 import pytest
+
 import sqlml
 from sql import world as worlds
 from sql.world import World

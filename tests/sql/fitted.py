@@ -53,7 +53,10 @@ def numbers(count: int = 200, seed: int = 1) -> pd.DataFrame:
 
 def encoder() -> ColumnTransformer:
     return ColumnTransformer(
-        [("n", StandardScaler(), ["tenure", "price"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["plan", "region"])]
+        [
+            ("n", StandardScaler(), ["tenure", "price"]),
+            ("c", OneHotEncoder(handle_unknown="ignore"), ["plan", "region"]),
+        ]
     )
 
 
@@ -121,7 +124,8 @@ def all_models() -> dict[str, Fitted]:
         "strict": Fitted(LogisticRegression().fit(pairs, half > 0), pairs, options={"on_null": "error"}),
         "passing": Fitted(LogisticRegression().fit(pairs, half > 0), pairs, options={"on_null": "pass"}),
         "coded": Fitted(
-            make_pipeline(OneHotEncoder(), LogisticRegression()).fit(people[["plan"]], _churned(people)), people[["plan"]]
+            make_pipeline(OneHotEncoder(), LogisticRegression()).fit(people[["plan"]], _churned(people)),
+            people[["plan"]],
         ),
         "texts": Fitted(DecisionTreeClassifier().fit(texts.to_numpy(object), (texts.code == "30")), texts),
     }

@@ -103,7 +103,15 @@ def test_rename_gives_a_column_to_another_argument(db, models):
 
 
 def test_a_model_of_one_argument(db, models):
-    for call in ("square(a)", "square(t)", "square(*)", "square(a := a)", "square({'a': a})", "square(t.a)", "square(+a)"):
+    for call in (
+        "square(a)",
+        "square(t)",
+        "square(*)",
+        "square(a := a)",
+        "square({'a': a})",
+        "square(t.a)",
+        "square(+a)",
+    ):
         found = db.sql(f"SELECT {call} FROM pairs AS t ORDER BY id").fetchall()
         same([value for (value,) in found], answers(models["square"]))
 
@@ -139,9 +147,12 @@ def test_columns_that_must_be_in_quotes(db, models):
     db.sql("CREATE TABLE o AS SELECT *, row_number() OVER () AS __n FROM rows")
     wanted = answers(models["odd"])
     quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in rows)
-    named = ", ".join(f'"{name.replace(chr(34), chr(34) * 2)}" := "{name.replace(chr(34), chr(34) * 2)}"' for name in rows)
+    named = ", ".join(
+        f'"{name.replace(chr(34), chr(34) * 2)}" := "{name.replace(chr(34), chr(34) * 2)}"' for name in rows
+    )
     fields = ", ".join(
-        f"'{name.replace(chr(39), chr(39) * 2)}': \"{name.replace(chr(34), chr(34) * 2)}\"" for name in reversed(list(rows))
+        f"'{name.replace(chr(39), chr(39) * 2)}': \"{name.replace(chr(34), chr(34) * 2)}\""
+        for name in reversed(list(rows))
     )
     for call in ("odd(o)", "odd(o.*)", "odd(*)", f"odd({quoted})", f"odd({named})", f"odd({{{fields}}})"):
         found = db.sql(f"SELECT {call} FROM o ORDER BY __n").fetchall()
@@ -156,7 +167,7 @@ def test_arguments_that_differ_only_in_case(db, models):
         for call in (
             f"cased({x[number]}, {X[number]})",
             f'cased(x := {x[number]}, "X" := {X[number]})',
-            f"cased(\"X\" => {X[number]}, x => {x[number]})",
+            f'cased("X" => {X[number]}, x => {x[number]})',
         ):
             ((value,),) = db.sql(f"SELECT {call}").fetchall()
             same([value], wanted[number : number + 1])

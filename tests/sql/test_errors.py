@@ -120,13 +120,18 @@ def test_what_only_a_value_shows_comes_out_of_the_relation(reader, text, kind):
 
 
 @pytest.mark.parametrize(
-    "value", ["'; DROP TABLE pairs; --", '"; DROP TABLE pairs; --', "a\nb", "\\'; SELECT 1", "%s {0} {x}", "😀", "NULL", ""]
+    "value",
+    ["'; DROP TABLE pairs; --", '"; DROP TABLE pairs; --', "a\nb", "\\'; SELECT 1", "%s {0} {x}", "😀", "NULL", ""],
 )
 def test_what_users_write_stays_text(reader, value):
     quoted, name = value.replace("'", "''"), value.replace('"', '""') or "empty"
     assert reader.sql(f"SELECT '{quoted}', line(1, 1) IS NULL").fetchall() == [(value, False)]
-    assert reader.sql(f'SELECT line("{name}") IS NULL FROM (SELECT 1 AS a, 2 AS b) AS "{name}"').fetchall() == [(False,)]
-    assert reader.sql(f'SELECT line(*) IS NULL FROM (SELECT 1 AS a, 2 AS b, 3 AS "{name}") AS t').fetchall() == [(False,)]
+    assert reader.sql(f'SELECT line("{name}") IS NULL FROM (SELECT 1 AS a, 2 AS b) AS "{name}"').fetchall() == [
+        (False,)
+    ]
+    assert reader.sql(f'SELECT line(*) IS NULL FROM (SELECT 1 AS a, 2 AS b, 3 AS "{name}") AS t').fetchall() == [
+        (False,)
+    ]
     with pytest.raises(SqlmlError) as raised:
         reader.sql(f"SELECT predict('{quoted}', 1, 2)")
     assert type(raised.value).__name__ in ("UnknownFunction", "BadReference")

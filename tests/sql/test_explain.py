@@ -55,11 +55,17 @@ def test_explain_predict_prints_the_plan(reader):
     held = plan.to_json()
     assert [call["function"] for call in held["calls"]] == ["churn", "churn", "line"]
     assert held["calls"][2]["arguments"] == {"a": "1", "b": "tenure"}
-    assert normal(plan.sql).startswith('SELECT __churn_predict("p"."tenure", "p"."price", "p"."plan", "p"."region"), __')
+    assert normal(plan.sql).startswith(
+        'SELECT __churn_predict("p"."tenure", "p"."price", "p"."plan", "p"."region"), __'
+    )
 
 
 def test_explaining_runs_nothing(db):
-    for text in ("DELETE FROM pairs WHERE line(pairs) > 0", "CREATE TABLE t AS SELECT line(1, 2) AS y", "DROP TABLE pairs"):
+    for text in (
+        "DELETE FROM pairs WHERE line(pairs) > 0",
+        "CREATE TABLE t AS SELECT line(1, 2) AS y",
+        "DROP TABLE pairs",
+    ):
         db.sql(f"EXPLAIN PREDICT {text}").fetchall()
         db.explain(text)
     assert db.sql("SELECT count(*) FROM pairs").fetchall() == [(200,)]

@@ -28,7 +28,9 @@ def column(relation):
 
 
 def test_create_change_and_drop(copied, models):
-    made = copied.sql("CREATE FUNCTION f USING MODEL 'models:/logit@champion' OPTIONS (on_null = 'error', comment = 'it''s; mine')")
+    made = copied.sql(
+        "CREATE FUNCTION f USING MODEL 'models:/logit@champion' OPTIONS (on_null = 'error', comment = 'it''s; mine')"
+    )
     assert made.fetchall()[0][:3] == ("f, f_score, f_proba", "logit", "1")
     same(column(copied.sql("SELECT f(*) FROM pairs ORDER BY id")), answers(models["logit"]))
     assert copied.function("F").comment == "it's; mine"
@@ -57,7 +59,14 @@ def test_show_and_describe(reader):
     assert shown.columns[:5] == ["name", "arguments", "returns", "model", "version"]
     assert len(shown.fetchall()) == len(reader.functions())
     assert column(reader.sql("SELECT name FROM sqlml.functions WHERE name LIKE 'chu%'")) == ["churn"]
-    for pattern, names in (("'chu%'", ["churn"]), ("'CHURN'", ["churn"]), ("'%_label'", ["bool_label", "int_label", "null_label"]), ("'l_n_'", ["line"]), ("'.*'", []), ("'nope'", [])):
+    for pattern, names in (
+        ("'chu%'", ["churn"]),
+        ("'CHURN'", ["churn"]),
+        ("'%_label'", ["bool_label", "int_label", "null_label"]),
+        ("'l_n_'", ["line"]),
+        ("'.*'", []),
+        ("'nope'", []),
+    ):
         assert [row[0] for row in reader.sql(f"SHOW FUNCTIONS LIKE {pattern};").fetchall()] == names
     rows = reader.sql("DESCRIBE FUNCTION Churn").fetchall()
     assert [(name, value) for item, name, value, _ in rows if item == "argument"] == [
@@ -65,7 +74,13 @@ def test_show_and_describe(reader):
     ]  # fmt: skip
     told = {item: value for item, _, value, _ in rows if item != "argument"}
     assert list(told)[:7] == ["returns", "classes", "label", "model", "version", "run", "strategy"]
-    assert (told["returns"], told["classes"], told["model"], told["version"], told["strategy"]) == ("VARCHAR", "no, yes", "churn", "1", "python")
+    assert (told["returns"], told["classes"], told["model"], told["version"], told["strategy"]) == (
+        "VARCHAR",
+        "no, yes",
+        "churn",
+        "1",
+        "python",
+    )
     assert "0 labels differ" in told["proof"]
 
 
@@ -84,10 +99,9 @@ def test_a_failed_create_leaves_the_old_one(copied, models):
 
 @pytest.fixture
 def moving(world):
-    """`logit@moving`, at version 1; another version is there afterwards."""
+    """The model `moving`, whose alias `live` is at its first version."""
     worlds.log(world.models["logit"], "moving", "live", world.registry)
-    yield world
-    world.point("moving", "live", "1")
+    return world
 
 
 def test_an_alias_that_moves(moving, copied):
@@ -115,7 +129,6 @@ def test_another_process_s_function_is_there_at_the_next_statement(copied, model
         copied.sql("SELECT theirs(*) FROM pairs")
     folder = copied.settings.project
     program = f"import sqlml\nwith sqlml.connect(project={str(folder)!r}) as db:\n    db.sql(\"CREATE FUNCTION theirs USING MODEL 'models:/line/1'\")"
-
 
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": SOURCE, "PATH": "/usr/bin:/bin"})
     same(column(copied.sql("SELECT theirs(*) FROM pairs ORDER BY id")), answers(models["line"]))
@@ -154,7 +167,9 @@ def test_apply_is_idempotent(copied):
     before = copied.sql("SELECT * FROM sqlml.functions ORDER BY name").fetchall()
     assert actions() == actions(plan_only=True) == [("unchanged", "one"), ("unchanged", "two")]
     assert copied.sql("SELECT * FROM sqlml.functions ORDER BY name").fetchall() == before
-    (udfs / "a.sql").write_text("CREATE FUNCTION one USING MODEL 'models:/line@champion' OPTIONS (on_null = 'error')", encoding="utf-8")
+    (udfs / "a.sql").write_text(
+        "CREATE FUNCTION one USING MODEL 'models:/line@champion' OPTIONS (on_null = 'error')", encoding="utf-8"
+    )
     assert actions() == [("change", "one")]
     assert copied.function("one").on_null == "error"
     (udfs / "b.sql").write_text("SELECT 1", encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from sql.asking import answers, same
+from sql.asking import answers
 from sql.conftest import fill
 
 # Each runs twice: over `people` with calls, and over `scored`, where the model's own answers are columns.

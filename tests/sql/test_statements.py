@@ -66,7 +66,9 @@ def test_its_text_is_untouched(reader, text):
     assert reader.explain(text).sql == text
 
 
-@pytest.mark.parametrize("text", ["SELEC 1", "SELECT 'abc", "SELECT 1 +", "FROM nowhere", "SELECT ¿", "DROP TABLE nope", "SELECT (1"])
+@pytest.mark.parametrize(
+    "text", ["SELEC 1", "SELECT 'abc", "SELECT 1 +", "FROM nowhere", "SELECT ¿", "DROP TABLE nope", "SELECT (1"]
+)
 def test_duckdb_s_own_complaints(reader, text):
     with duckdb.connect() as con, pytest.raises(duckdb.Error) as wanted:
         con.sql(text)
@@ -102,7 +104,9 @@ def test_statements_that_write(db, models, score, tmp_path):
     db.sql("UPDATE people AS p SET s = -1 WHERE churn(p) = 'yes'")
     wanted = [number for number, label in enumerate(answers(models["churn"])) if label == "yes"]
     assert db.sql("SELECT id FROM people WHERE s = -1 ORDER BY 1").fetchall() == [(number,) for number in wanted]
-    db.sql("MERGE INTO s USING people AS p ON s.id = p.id WHEN MATCHED AND churn(p) = 'yes' THEN UPDATE SET s = churn_score(p) + 1")
+    db.sql(
+        "MERGE INTO s USING people AS p ON s.id = p.id WHEN MATCHED AND churn(p) = 'yes' THEN UPDATE SET s = churn_score(p) + 1"
+    )
     assert db.sql("SELECT id FROM s WHERE s > 1 ORDER BY 1").fetchall() == [(number,) for number in wanted]
     for form in ("parquet", "csv"):
         db.sql(f"COPY (SELECT id, churn_score(p) AS s FROM people AS p) TO '{tmp_path}/s.{form}'")
@@ -170,7 +174,9 @@ def test_a_star_over_a_join(db, models, join):
 
 
 def test_the_columns_that_a_full_join_makes_one_of_two(db, models):
-    db.sql("CREATE TABLE l AS SELECT a FROM pairs WHERE id < 5; CREATE TABLE r AS SELECT a, b FROM pairs WHERE id IN (3, 4, 5, 6)")
+    db.sql(
+        "CREATE TABLE l AS SELECT a FROM pairs WHERE id < 5; CREATE TABLE r AS SELECT a, b FROM pairs WHERE id IN (3, 4, 5, 6)"
+    )
     found = db.sql("SELECT line(*), line(a, b) FROM l FULL JOIN r USING (a)").fetchall()
     wanted = {round(value, 9) for number, value in enumerate(answers(models["line"])) if number in (3, 4, 5, 6)}
     assert {None if value is None else round(value, 9) for value, _ in found} == wanted | {None}
@@ -226,7 +232,9 @@ def test_where_the_rows_come_from(db, models, pairs, tmp_path):
 
 
 def test_macros_and_views_that_call(db, models):
-    db.sql("CREATE VIEW v AS SELECT id, churn_score(p) AS s, churn(*) AS l, predict('churn', p.*) AS m FROM people AS p")
+    db.sql(
+        "CREATE VIEW v AS SELECT id, churn_score(p) AS s, churn(*) AS l, predict('churn', p.*) AS m FROM people AS p"
+    )
     ids, scores, labels, again = zip(*db.sql("FROM v ORDER BY id").fetchall(), strict=True)
     assert len(ids) == 300
     same(scores, answers(models["churn"], "score"))
@@ -275,7 +283,9 @@ def test_what_a_file_keeps_is_there_for_the_next_session(world, tmp_path):
         for statement in STORED:
             db.sql(statement)
     with duckdb.connect(path) as con:
-        kept = con.sql("SELECT sql FROM duckdb_tables() UNION ALL SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
+        kept = con.sql(
+            "SELECT sql FROM duckdb_tables() UNION ALL SELECT sql FROM duckdb_views() WHERE NOT internal"
+        ).fetchall()
         assert len(kept) == 4
         assert not [sql for (sql,) in kept if "__sqlml" in sql]
     with sqlml.connect(path, project=world.folder) as db:

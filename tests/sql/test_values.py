@@ -65,7 +65,14 @@ def test_the_value_is_the_same_whatever_its_type(reader, models):
 
 
 def test_a_decimal_is_the_double_that_python_reads(reader, models):
-    for text in ("0.1", "0.7", "1.15", "123456789.123456789", "-0.3333333333333333", "0.1234567890123456789012345678901234567"):
+    for text in (
+        "0.1",
+        "0.7",
+        "1.15",
+        "123456789.123456789",
+        "-0.3333333333333333",
+        "0.1234567890123456789012345678901234567",
+    ):
         wanted = answers(models["line"], rows=pd.DataFrame({"a": [float(text)], "b": [float(text)]}))
         same([reader.sql(f"SELECT line({text}, {text})").fetchall()[0][0]], wanted)
 
@@ -185,7 +192,10 @@ def test_the_row_that_an_outer_join_lacks(reader, models):
         SELECT line(q), hist(q), line(q.*), logit_proba(q) IS NULL
         FROM pairs AS p LEFT JOIN (FROM pairs WHERE id % 10 = 3) AS q USING (id) ORDER BY id
     """
-    wanted, missing = answers(models["line"]), answers(models["hist"], rows=pd.DataFrame({"a": [np.nan], "b": [np.nan]}))
+    wanted, missing = (
+        answers(models["line"]),
+        answers(models["hist"], rows=pd.DataFrame({"a": [np.nan], "b": [np.nan]})),
+    )
     for number, (row, taken, stars, none) in enumerate(reader.sql(text).fetchall()):
         there = number % 10 == 3
         assert none is not there
@@ -198,7 +208,10 @@ def test_the_row_that_an_outer_join_lacks(reader, models):
 
 
 def test_error_names_the_argument_and_counts(reader, models):
-    same([reader.sql("SELECT strict(1, 2)").fetchall()[0][0]], answers(models["strict"], rows=pd.DataFrame({"a": [1], "b": [2]})))
+    same(
+        [reader.sql("SELECT strict(1, 2)").fetchall()[0][0]],
+        answers(models["strict"], rows=pd.DataFrame({"a": [1], "b": [2]})),
+    )
     message = refused(reader, NullArgument, "SELECT strict(1, CASE WHEN i % 4 = 0 THEN i END) FROM range(100) t(i)")
     assert "'b' is NULL in 75 of 100 rows" in message
     assert "'a'" in refused(reader, NullArgument, "SELECT strict_score('nan'::DOUBLE, 1)")
@@ -223,7 +236,10 @@ def test_infinity_is_a_value(reader, models):
 
 def test_a_category_never_seen(reader, models):
     rows = pd.DataFrame({"tenure": [3], "price": [9.5], "plan": ["golden"], "region": ["nowhere"]})
-    same([reader.sql("SELECT churn_score(3, 9.5, 'golden', 'nowhere')").fetchall()[0][0]], answers(models["churn"], "score", rows))
+    same(
+        [reader.sql("SELECT churn_score(3, 9.5, 'golden', 'nowhere')").fetchall()[0][0]],
+        answers(models["churn"], "score", rows),
+    )
     message = refused(reader, UnknownCategory, "SELECT coded('golden')")
     assert "'golden'" in message
     assert "'plan'" in message

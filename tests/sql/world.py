@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlml
-
 from sql.fitted import Fitted, all_models, second_churn
 
 
@@ -29,12 +28,6 @@ class World:
         shutil.copytree(self.folder / ".sqlml", folder / ".sqlml")
         (folder / "sqlml.toml").write_text(f'[sqlml]\nregistry = "{self.registry}"\n', encoding="utf-8")
         return folder
-
-    def point(self, model: str, alias: str, version: str) -> None:
-        """Move an alias in the registry, as a colleague would."""
-        import mlflow
-
-        mlflow.MlflowClient(registry_uri=self.registry).set_registered_model_alias(model, alias, version)
 
 
 def build(folder: Path) -> World:

@@ -75,13 +75,13 @@ def parts(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 
 
 def outermost(tokens: Sequence[Token]) -> Iterator[Token]:
-    """The tokens that stand in no bracket."""
+    """The tokens that stand in no bracket, and are none."""
     depth = 0
     for token in tokens:
-        depth -= token.token_type in CLOSING
+        depth += token.token_type in OPENING
         if depth == 0:
             yield token
-        depth += token.token_type in OPENING
+        depth -= token.token_type in CLOSING
 
 
 def span_of(tokens: Sequence[Token]) -> Span:
