@@ -79,7 +79,9 @@ def child(world, body: str) -> subprocess.Popen:
 def test_ctrl_c_stops_the_command(world):
     """In the command, which listens for it: in a program, DuckDB itself sees no Ctrl-C while it works."""
     command = [sys.executable, "-m", "sqlml", "sql", LONG, "--project", str(world.folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
         try:
             time.sleep(4)
             process.send_signal(signal.SIGINT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,20 @@ def build(folder: Path) -> World:
     models, registry = all_models(), f"sqlite:///{folder / 'mlflow.db'}"
     (folder / "sqlml.toml").write_text(f'[sqlml]\nregistry = "{registry}"\n', encoding="utf-8")
     challenger = second_churn()
+    first, *others = models
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, held in models.items():
-            log(held, name, "champion", registry)
+        log(models[first], first, "champion", registry)
+        db = sqlml.connect(project=folder)
+        # Its child process imports MLflow while the other models are logged here.
+        started = threading.Thread(target=db.check_registry)
+        started.start()
+        for name in others:
+            log(models[name], name, "champion", registry)
         log(challenger, "churn", "challenger", registry)
         log_with_mlflow(models["typed"], "typed", "champion", registry)
-    with sqlml.connect(project=folder) as db:
+        started.join()
+    with db:
         for name, held in models.items():
             db.register(name, f"models:/{name}@champion", **held.options)
     return World(folder, registry, models, challenger)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +29,36 @@ from sqlml.models.fitted import Fitted
 from sqlml.types import ARROW, NullPolicy, Output, label_type, output_type
 
 log = logging.getLogger("sqlml")
+
+
+class _Quiet:
+    """No warnings while any thread predicts: the names were checked already, and one a batch helps nobody.
+
+    `warnings.catch_warnings` alone is the process's, not the thread's: of two threads in it, one would give the
+    other its warnings back, or leave them off for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._caught.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
 
 
 class Predictor:
@@ -97,14 +128,11 @@ class Predictor:
         rows: Any = (
             feed.matrix(arrays) if self.description.feed == "matrix" else feed.frame(arrays, self.description.arguments)
         )
-        with warnings.catch_warnings():
-            # The names were checked when the row was bound, and a warning a batch helps nobody.
-            warnings.simplefilter("ignore")
-            with self._threads.limit(limits=1, user_api="openmp"):
-                if output == "predict":
-                    return self._answers(self.fitted.predict(rows))
-                assert self.fitted.proba is not None
-                return self._probabilities(output, np.asarray(self.fitted.proba(rows)), type_)
+        with _QUIET, self._threads.limit(limits=1, user_api="openmp"):
+            if output == "predict":
+                return self._answers(self.fitted.predict(rows))
+            assert self.fitted.proba is not None
+            return self._probabilities(output, np.asarray(self.fitted.proba(rows)), type_)
 
     def _answers(self, predicted: Any) -> pa.Array:
         returns = self.description.returns
