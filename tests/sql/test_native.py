@@ -28,13 +28,15 @@ def column(relation):
     return [value for (value,) in relation.fetchall()]
 
 
-@pytest.mark.parametrize(
-    "call",
-    ["line(p)", "line(a, b)", "line(b := b, a := p.a)", "line(a => a, b => b)", "LINE(p)", "line({'b': b, 'a': a})",
-     "predict('line', p)", "predict('LINE', a, b)", "predict('line', {'b': b, 'a': a})"],
-)  # fmt: skip
-def test_plain_functions(held, con, models, call):
-    same(column(con.sql(f"SELECT {call} FROM pairs AS p ORDER BY id")), answers(models["line"]))
+CALLS = [
+    "line(p)", "line(a, b)", "line(b := b, a := p.a)", "line(a => a, b => b)", "LINE(p)", "line({'b': b, 'a': a})",
+    "predict('line', p)", "predict('LINE', a, b)", "predict('line', {'b': b, 'a': a})",
+]  # fmt: skip
+
+
+def test_plain_functions(held, con, models):
+    for call in CALLS:
+        same(column(con.sql(f"SELECT {call} FROM pairs AS p ORDER BY id")), answers(models["line"]))
 
 
 def test_every_output(held, con, models):
@@ -98,17 +100,17 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_the_catalog_is_tables(held, con, models, view):
-    for door in (held, con):
-        found = door.sql(f"SELECT * FROM sqlml.{view}")
-        types = dict(zip(found.columns, map(str, found.types), strict=True))
-        for name, type_ in VIEWS[view].items():
-            assert types[name].startswith(type_)
-        rows = len(found.fetchall())
-        assert rows >= len(models) if view not in ("prediction_tables", "runs") else rows == 0
-    where = "SELECT f.name FROM sqlml.functions AS f JOIN sqlml.versions AS v USING (model, version) WHERE v.kind = 'classifier'"
-    assert ("churn",) in con.sql(where).fetchall()
+def test_the_catalog_is_tables(held, con, models):
+    for view, typed in VIEWS.items():
+        for door in (held, con):
+            found = door.sql(f"SELECT * FROM sqlml.{view}")
+            types = dict(zip(found.columns, map(str, found.types), strict=True))
+            for name, type_ in typed.items():
+                assert types[name].startswith(type_)
+            rows = len(found.fetchall())
+            assert rows >= len(models) if view not in ("prediction_tables", "runs") else rows == 0
+    where = "FROM sqlml.functions AS f JOIN sqlml.versions AS v USING (model, version) WHERE v.kind = 'classifier'"
+    assert ("churn",) in con.sql(f"SELECT f.name {where}").fetchall()
 
 
 def left(con):
