@@ -14,7 +14,7 @@ from sqlml.errors import (
     UnknownModel,
 )
 from sqlml.models.description import Description
-from sqlml.query.calls import Call
+from sqlml.query.calls import SUFFIX_OF, Call
 from sqlml.query.text import Span, identifier
 from sqlml.types import NullPolicy, Output
 
@@ -75,7 +75,7 @@ class Plan:
     def in_written_names(self, message: str) -> str:
         """An engine's message about `sql`, with the functions' names as they are in `text`."""
         for call in self.calls:
-            written = call.target.function.name + _PUBLIC.get(call.output, "")
+            written = call.target.function.name + SUFFIX_OF.get(call.output, "")
             message = message.replace(call.name, written)
             # The engine shows the line from somewhere on, which may be the middle of a name.
             for start in range(1, len(call.name) - len(written) - 1):
@@ -237,11 +237,8 @@ def plan_query(
     return Plan(text, sql, tuple(planned), tuple(rewrites), engine)
 
 
-_PUBLIC: Mapping[Output, str] = {"predict": "", "score": "_score", "proba": "_proba"}
-
-
 def _stored_name(target: Target, output: Output) -> str:
-    return identifier(target.function.name + _PUBLIC[output])
+    return identifier(target.function.name + SUFFIX_OF[output])
 
 
 def _render(text: str, calls: Sequence[PlannedCall], stored: bool) -> str:

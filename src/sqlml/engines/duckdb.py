@@ -16,12 +16,12 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from sqlml.engines.engine import Column, Engine, Parameters
 from sqlml.errors import CatalogUnreachable, EngineError, NotNumeric, SqlmlError, UnknownFunction, did_you_mean, restore
 from sqlml.models.answering import Answerer
+from sqlml.query.calls import SUFFIX_OF
 from sqlml.query.text import identifier, literal
 from sqlml.types import Output, output_type
 
 CATALOG = "sqlml"
 _MARK = "__sqlml_session"
-_PUBLIC: Mapping[Output, str] = {"predict": "", "score": "_score", "proba": "_proba"}
 _GENERIC: Mapping[str, tuple[Output, str]] = {
     "predict": ("predict", "DOUBLE"),
     "predict_score": ("score", "DOUBLE"),
@@ -121,19 +121,19 @@ class DuckDBEngine(Engine):
         by_name = len(names) > 1 and len({name.casefold() for name in names}) == len(names)
         row = "__row" if len(names) > 1 else identifier(names[0])
         for output in answerer.description.outputs():
-            if output not in _PUBLIC:
+            if output not in SUFFIX_OF:
                 continue
             hidden = self.register(answerer, output)
-            macro = answerer.function + _PUBLIC[output]
+            macro = answerer.function + SUFFIX_OF[output]
             overloads = f"({row}) AS {hidden}({row})" + (
                 f", ({parameters}) AS {hidden}({parameters})" if by_name else ""
             )
             self._macro(macro, overloads)
-        lacking = _PUBLIC.keys() - set(answerer.description.outputs())
-        self._drop_macros({answerer.function + _PUBLIC[output] for output in lacking})
+        lacking = SUFFIX_OF.keys() - set(answerer.description.outputs())
+        self._drop_macros({answerer.function + SUFFIX_OF[output] for output in lacking})
 
     def withdraw(self, function: str) -> None:
-        self._drop_macros({function + suffix for suffix in _PUBLIC.values()})
+        self._drop_macros({function + suffix for suffix in SUFFIX_OF.values()})
 
     def _drop_macros(self, wanted: Collection[str]) -> None:
         gone = self._macros.intersection(wanted)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlml.catalog import Proof, Snapshot
 from sqlml.models.description import Argument, Description
+from sqlml.types import Output
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class FunctionInfo:
     kind: str
     arguments: tuple[Argument, ...]
     returns: str
-    outputs: tuple[str, ...]
+    outputs: tuple[Output, ...]
     classes: tuple[Any, ...] | None
     label: str | None
     strategy: str

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sqlml.catalog.columns import table
 from sqlml.lifecycle.information import FunctionInfo
+from sqlml.query.calls import SUFFIX_OF
 
 
 def like(name: str, pattern: str | None) -> bool:
@@ -35,7 +36,7 @@ def functions(held: Sequence[FunctionInfo]) -> pa.Table:
 
 def created(held: FunctionInfo) -> pa.Table:
     """CREATE FUNCTION: what was made, and what to know of it."""
-    calls = ", ".join(held.name + {"predict": "", "score": "_score", "proba": "_proba"}[o] for o in held.outputs)
+    calls = ", ".join(held.name + SUFFIX_OF[o] for o in held.outputs)
     row = {
         "function": calls,
         "model": held.model,

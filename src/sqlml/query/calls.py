@@ -16,6 +16,9 @@ from sqlml.types import Output
 SUFFIXES: Mapping[str, Output] = {"": "predict", "_score": "score", "_proba": "proba"}
 """What follows a function's name, and the output that it asks for."""
 
+SUFFIX_OF: Mapping[Output, str] = {output: suffix for suffix, output in SUFFIXES.items()}
+"""The other way round: what follows the name of a function whose output is asked for."""
+
 
 @dataclass(frozen=True)
 class Star:
