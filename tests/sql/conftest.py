@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pandas as pd
@@ -17,14 +16,6 @@ from sql.world import World
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The registry, the project, the models. No test changes it: one that must, copies it."""
     return worlds.build(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine's."""
-    for name in list(os.environ):
-        if name.startswith(("SQLML_", "MLFLOW_")):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -69,9 +69,7 @@ def environment() -> dict[str, str]:
 
 
 def child(world, body: str) -> subprocess.Popen:
-    # A test run that was put into the background hands on that SIGINT is ignored.
-    heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    program = f"{heeding}import sqlml\ndb = sqlml.connect(project={str(world.folder)!r})\n{body}"
+    program = f"import sqlml\ndb = sqlml.connect(project={str(world.folder)!r})\n{body}"
     command = [sys.executable, "-u", "-c", program]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
 

@@ -1,0 +1,58 @@
+"""Programs on disk: one npz file each, named by its digest, without a pickle in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sqlml.programs.program import Program, from_parts, parts
+
+
+class BadProgram(Exception):
+    """A file that holds no program, or another one than its name says."""
+
+
+def save(program: Program, folder: Path) -> Path:
+    """Write a program into a folder, by rename; one that is there already stays.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+    path = folder / f"{program.digest}.npz"
+    if path.is_file():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    text, arrays = parts(program)
+    held: dict[str, Any] = {f"a{i}": array for i, array in enumerate(arrays)}
+    handle, scratch = tempfile.mkstemp(dir=folder, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, program=np.frombuffer(text.encode(), np.uint8), **held)
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load(folder: Path, digest: str) -> Program:
+    """The program of that digest.
+
+    Raises:
+        BadProgram: the file is missing, broken, or holds another program.
+    """
+    path = folder / f"{digest}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            text = held["program"].tobytes().decode()
+            program = from_parts(text, [held[f"a{i}"] for i in range(len(held.files) - 1)])
+    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        raise BadProgram(f"{path.name}: {error}") from error
+    if program.digest != digest:
+        raise BadProgram(f"{path.name} is not what its name says")
+    return program
