@@ -76,8 +76,7 @@ def test_the_working_directory_stays_empty(tmp_path, monkeypatch, rows, fitted):
 
 def test_an_active_run_and_the_settings_are_left_alone(tmp_path, registry_uri, rows, fitted, monkeypatch):
     # MLflow's setter writes to the environment, too.
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.setenv(name, registry_uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry_uri)
     elsewhere = f"sqlite:///{tmp_path / 'mine.db'}"
     mlflow.set_tracking_uri(elsewhere)
     try:
@@ -92,7 +91,6 @@ def test_an_active_run_and_the_settings_are_left_alone(tmp_path, registry_uri, r
         assert len(mlflow.search_runs(experiment_names=["mine"])) == 1
     finally:
         mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri(None)
 
 
 def test_nothing_is_printed(registry_uri, rows, capfd):
