@@ -95,6 +95,12 @@ def _needed(program: Program, wanted: Sequence[int]) -> set[int]:
     return needed
 
 
+def evaluate_node(node: Node, given: Floats) -> Floats:
+    """The columns of one node that takes numbers, from the columns that it takes."""
+    with np.errstate(all="ignore"):
+        return _EVALUATED[type(node)](node, given)
+
+
 def _text(held: Any, column: int) -> Any:
     """A column of a node: of an argument, of filled text or of numbers."""
     if isinstance(held, list):
@@ -206,7 +212,7 @@ def _apply(node: Apply, given: Floats) -> Floats:
 def _combine(node: Combine, given: Floats) -> Floats:
     picked = given[:, node.groups]  # [rows, width, columns]
     if node.op == "argmax":
-        return picked.argmax(axis=2).astype(np.float64)
+        return np.asarray(picked.argmax(axis=2), np.float64)
     found: Floats = picked[:, :, 0].copy()
     for column in range(1, picked.shape[2]):
         found = _COMBINED[node.op](found, picked[:, :, column])

@@ -1,0 +1,119 @@
+"""Reading and writing memory by address in compiled code: numba's arrays would bring a runtime of their own along.
+
+Only imported where the machine is compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import njit
+from numba.core import types
+from numba.extending import intrinsic
+
+
+def native(function: Any) -> Any:
+    """Compiled into the machine: no exceptions, no GIL, no wrapper for Python.
+
+    Nothing may allocate through numba, raise or need Python, so that the machine runs on any thread. Inner loops run
+    over the rows of a tile, for LLVM to make vector code of them.
+    """
+    return njit(error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
+class Access(NamedTuple):
+    """An address as a pointer, and its elements."""
+
+    at: Any
+    get: Any
+    put: Any
+
+
+def access(type_: Any) -> Access:
+    """How elements of a numba type are reached: `get(at(address), i)`, `put(at(address), i, value)`."""
+    pointer = types.CPointer(type_)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def at(context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            return builder.inttoptr(given[0], context.get_value_type(pointer))
+
+        return pointer(types.int64), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def get(context: Any, place: Any, i: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            loaded = builder.load(builder.gep(given[0], [given[1]]))
+            loaded.align = 1
+            return loaded
+
+        return type_(pointer, types.int64), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def put(context: Any, place: Any, i: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            builder.store(given[2], builder.gep(given[0], [given[1]])).align = 1
+            return context.get_dummy_value()
+
+        return types.void(pointer, types.int64, type_), generate
+
+    return Access(at, get, put)
+
+
+F64, F32 = access(types.float64), access(types.float32)
+I64, I32, I16, I8 = access(types.int64), access(types.int32), access(types.int16), access(types.int8)
+U64, U32, U16, U8 = access(types.uint64), access(types.uint32), access(types.uint16), access(types.uint8)
+
+_BYTES = types.CPointer(types.uint8)
+_PAIRS = types.CPointer(types.uint16)
+
+
+def _mask(ranks: Any) -> Any:
+    """bits[i] &= keep where ranks[i] > rank, on bytes throughout: numba's own arithmetic would make it 64 bits."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def mask(context: Any, bits: Any, held: Any, i: Any, rank: Any, keep: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            bits, held, i, rank, keep = given
+            place = builder.gep(bits, [i])
+            value = builder.load(builder.gep(held, [i]))
+            passes = builder.icmp_unsigned("<=", value, rank)
+            kept = builder.select(passes, ir.Constant(keep.type, 255), keep)
+            builder.store(builder.and_(builder.load(place), kept), place)
+            return context.get_dummy_value()
+
+        return types.void(_BYTES, ranks, types.int64, ranks.dtype, types.uint8), generate
+
+    return mask
+
+
+mask_bytes, mask_pairs = _mask(_BYTES), _mask(_PAIRS)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pick(context: Any, chosen: Any, which: Any, bits: Any, i: Any, number: Any) -> Any:
+    """Where bits[i] is not 0: chosen[i] = bits[i], which[i] = number; on bytes throughout."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        chosen, which, bits, i, number = given
+        value = builder.load(builder.gep(bits, [i]))
+        some = builder.icmp_unsigned("!=", value, ir.Constant(value.type, 0))
+        for place, new in ((chosen, value), (which, number)):
+            here = builder.gep(place, [i])
+            builder.store(builder.select(some, new, builder.load(here)), here)
+        return context.get_dummy_value()
+
+    return types.void(_BYTES, _BYTES, _BYTES, types.int64, types.uint8), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lowest_bit(context: Any, value: Any) -> Any:
+    """The place of the lowest bit of a byte that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        wide = builder.zext(given[0], ir.IntType(32))
+        found = builder.cttz(wide, ir.Constant(ir.IntType(1), 1))
+        return builder.zext(found, ir.IntType(64))
+
+    return types.int64(types.uint8), generate
