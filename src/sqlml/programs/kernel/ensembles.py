@@ -13,6 +13,9 @@ from sqlml.programs.kernel.image import Assembler, NotLowered
 from sqlml.programs.program import Trees
 
 _BYTE, _PAIR = 255, 65535
+_MOST_LEAVES = 8 * 255
+"""So many leaves have planes of bits that a byte can number."""
+
 _WALK_STEP, _WALK_TREE, _MASK_OP, _MASK_PAIR_OP, _LEAF = 1.9, 3.0, 0.045, 0.09, 2.0
 """Nanoseconds a row, measured: a level of a walked tree, a tree, a mask of bytes, one of pairs, finding a leaf."""
 
@@ -114,9 +117,10 @@ def emit_trees(assembler: Assembler, node: Trees, column: Column, done: Callable
     """
     trees = [_unfold(node, int(root)) for root in node.roots]
     has_sets = bool((node.set_of >= 0).any())
-    walks = not has_sets and _prefers_walk(node, trees)
-    if not walks and max((len(tree.leaves) for tree in trees), default=1) > 8 * 255:
-        raise NotLowered("trees over categories with more than 2,040 leaves")
+    most = max((len(tree.leaves) for tree in trees), default=1)
+    if has_sets and most > _MOST_LEAVES:
+        raise NotLowered(f"a tree over categories has {most} leaves")
+    walks = not has_sets and (most > _MOST_LEAVES or _prefers_walk(node, trees))
     thresholds = [np.unique(node.threshold[(node.set_of < 0) & (node.feature == f)]) for f in range(len(node.inputs))]
     wide = any(len(held) > _BYTE for held in thresholds)
     columns = _Columns(node, assembler, wide=wide if walks else None)

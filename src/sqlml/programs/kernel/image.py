@@ -58,6 +58,8 @@ class Assembler:
         self.held: list[Any] = []
         self._constants: list[float] = []
         self._free: list[int] = []
+        self._borrowers: list[int] = []
+        self._borrowing: set[int] = set()
         self._registers = 0
         # The first is where ranks are sought and trees are walked.
         self._keys = 1
@@ -67,16 +69,23 @@ class Assembler:
         """Append an instruction."""
         self.code += [int(number) for number in numbers]
 
-    def register(self) -> int:
-        """A register that nobody uses."""
-        if self._free:
-            return self._free.pop()
+    def register(self, *, borrows: bool = False) -> int:
+        """A register that nobody uses.
+
+        One that `borrows` may be somebody else's column in place of a copy, and is only ever loaded: another value
+        put there would be written into that column.
+        """
+        free = self._borrowers if borrows else self._free
+        if free:
+            return free.pop()
         self._registers += 1
+        if borrows:
+            self._borrowing.add(self._registers - 1)
         return self._registers - 1
 
     def release(self, register: int) -> None:
         """Give a register back."""
-        self._free.append(register)
+        (self._borrowers if register in self._borrowing else self._free).append(register)
 
     def keys(self) -> int:
         """A key register of its own."""
@@ -106,6 +115,8 @@ class Assembler:
         inputs: Sequence[tuple[Target, bool]],
         outputs: Sequence[tuple[What, Sequence[int]]],
         texts: Mapping[int, tuple[str, ...]],
+        *,
+        strict: bool,
     ) -> Image:
         """The finished image."""
         row = 8 * self._registers + 4 * self._keys + self._bytes + 2
@@ -126,4 +137,5 @@ class Assembler:
         header[l_.INPUT_COUNT] = len(inputs)
         header[l_.OUTPUTS] = self.table(np.array(heads, np.int64))
         header[l_.OUTPUT_COUNT] = len(outputs)
+        header[l_.STRICT] = strict
         return Image(header, self.held, [(what, len(places)) for what, places in outputs], texts)

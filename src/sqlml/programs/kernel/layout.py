@@ -10,9 +10,8 @@ from enum import IntEnum
 from itertools import count
 
 # The image's header, by place.
-TILE, REGISTERS, KEYS, BYTES, CODE, CODE_LENGTH, CONSTANTS, INPUTS, INPUT_COUNT, OUTPUTS, OUTPUT_COUNT, TABLES = range(
-    12
-)
+TILE, REGISTERS, KEYS, BYTES, CODE, CODE_LENGTH, CONSTANTS = range(7)
+INPUTS, INPUT_COUNT, OUTPUTS, OUTPUT_COUNT, STRICT = range(7, 12)
 HEADER = 12
 
 # An input in the image: which type its values must have, and what a missing one does.

@@ -42,13 +42,16 @@ from sqlml.programs.simplify import narrowed, prune
 _LARGEST_TABLE = 4_000_000
 
 
-def lower(program: Program, whats: Sequence[What], inputs: Sequence[tuple[Target, bool]]) -> Image:
+def lower(
+    program: Program, whats: Sequence[What], inputs: Sequence[tuple[Target, bool]], *, strict: bool = False
+) -> Image:
     """The image that gives some results of a program.
 
     Args:
         program: what to run.
         whats: the results.
         inputs: for each argument its type, and whether a missing value makes the row NULL.
+        strict: whether such a row is refused instead.
 
     Raises:
         NotLowered: it is beyond the machine.
@@ -57,7 +60,7 @@ def lower(program: Program, whats: Sequence[What], inputs: Sequence[tuple[Target
     pruned = prune(program, heads)
     lowering = _Lowering(pruned, inputs)
     outputs = [(what, [lowering.register(ref) for ref in pruned.heads[what.name]]) for what in whats]
-    return lowering.assembler.image(inputs, outputs, lowering.texts)
+    return lowering.assembler.image(inputs, outputs, lowering.texts, strict=strict)
 
 
 def _head(program: Program, what: What) -> tuple[Ref, ...]:
@@ -119,7 +122,7 @@ class _Lowering:
 
     def input(self, node: Input, ref: Ref) -> None:
         """An argument's numbers. Where a sum shows that one is missing, nobody looks before."""
-        register = self.new(ref)
+        self._held[ref] = register = self.assembler.register(borrows=True)
         self.assembler.emit(l_.LOAD, register, ref[0])
         if self._inputs[ref[0]][1] and ref not in self._summed:
             self.assembler.emit(l_.REQUIRE, register)

@@ -323,7 +323,7 @@ def run(image: int, rows: int, columns: int, outputs: int) -> int:
     null = planes + bytes_ * tile
     refused = null + tile
     refusals, nulls = u8_at(refused), u8_at(null)
-    total = 0
+    total, strict = 0, i64_get(h, l_.STRICT)
     for start in range(0, rows, tile):
         here = min(tile, rows - start)
         _clear(null, here)
@@ -332,7 +332,9 @@ def run(image: int, rows: int, columns: int, outputs: int) -> int:
             i64_put(r, i, own + 8 * i * tile)
         _tile(image, columns, start, at, key_registers, planes, null, refused, here)
         for i in range(here):
-            if u8_get(refusals, i) != 0 and u8_get(nulls, i) == 0:
+            if u8_get(nulls, i) != 0:
+                total += strict
+            elif u8_get(refusals, i) != 0:
                 total += 1
         _write(outputs, image, at, null, start, here)
     free(scratch)
