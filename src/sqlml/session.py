@@ -176,7 +176,7 @@ class Session:
         if plan.calls and not _keeps_text(text, self._engine.dialect):
             for call in plan.calls:
                 # Here, so that a model that can't be loaded is one clear error and not a query's failure.
-                self._backing.answerer(call.target).predictor()
+                self._backing.answerer(call.target).open()
         try:
             return self._rows(plan.sql, params)
         except EngineError as error:
@@ -264,8 +264,8 @@ class Session:
             model = snapshot.versions[snapshot.function(name).version_id].model
             self._backing.registrar.ensure(model, alias=alias, version=number)
 
-    def _callable_name(self, target: Target, output: Output) -> str:
-        return self._engine.register(self._backing.answerer(target), output)
+    def _callable_name(self, target: Target, output: Output, as_row: bool) -> str:
+        return self._engine.register(self._backing.answerer(target), output, as_row=as_row)
 
     def register(
         self,

@@ -28,7 +28,8 @@ Output = Literal["predict", "score", "proba", "probs"]
 
 NullPolicy = Literal["propagate", "pass", "error"]
 NULL_POLICIES: tuple[NullPolicy, ...] = ("propagate", "pass", "error")
-STRATEGIES: tuple[str, ...] = ("auto", "python")
+Strategy = Literal["sql", "kernel", "python"]
+STRATEGIES: tuple[str, ...] = ("auto", "sql", "kernel", "python")
 
 
 @dataclass(frozen=True)

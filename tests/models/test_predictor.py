@@ -182,7 +182,7 @@ def test_a_python_function_needs_trust(registry_uri, reader: ModelReader, tmp_pa
     artifact = reader.fetch(ModelReference.parse("models:/twice/1"))
     with pytest.raises(NotTrusted, match="a python_function model is Python code"):
         reader.describe(artifact, trusted=False)
-    description, _ = reader.describe(artifact, trusted=True)
+    description = reader.describe(artifact, trusted=True).description
     folder = reader.store.verify(artifact.digest, artifact.manifest, description.title)
     fitted = readers.load(description.reader, folder, description.options, trusted=True, model=description.title)
     held = Predictor("f", description, fitted, "propagate")

@@ -35,7 +35,8 @@ def test_an_alias_and_a_version_are_found(reader):
 def test_a_version_is_described(reader):
     artifact = reader.fetch(parse("models:/delay_risk@champion"))
     assert artifact.title == "delay_risk version 1"
-    description, proof = reader.describe(artifact, trusted=False)
+    tried = reader.describe(artifact, trusted=False)
+    description, proof = tried.description, tried.proof
     assert [(a.name, a.type, a.required, a.missing) for a in description.arguments] == [
         ("a", "DOUBLE", True, None),
         ("b", "DOUBLE", True, None),
@@ -52,7 +53,7 @@ def test_a_run_is_a_reference_too(reader):
     run = reader.resolve(parse("models:/delay_risk/1"))["run_id"]
     artifact = reader.fetch(parse(f"runs:/{run}/model"))
     assert artifact.source["label"] == "late"
-    description, _ = reader.describe(artifact, trusted=False)
+    description = reader.describe(artifact, trusted=False).description
     assert description.title == f"runs:/{run}/model"
 
 
@@ -142,7 +143,7 @@ def test_a_child_that_is_killed_is_replaced(registry_uri, tmp_path):
 def test_without_a_signature_the_library_names_the_inputs(reader, tmp_path, boosted):
     boosted.save_model(tmp_path / "model.lgb")
     artifact = made(reader.store, tmp_path, "lightgbm", {"data": "model.lgb"})
-    description, _ = reader.describe(artifact, trusted=False)
+    description = reader.describe(artifact, trusted=False).description
     assert [(a.name, a.type) for a in description.arguments] == [("dep_delay", "DOUBLE"), ("distance", "DOUBLE")]
     assert description.classes == (0, 1)
 
@@ -150,7 +151,7 @@ def test_without_a_signature_the_library_names_the_inputs(reader, tmp_path, boos
 def test_without_a_signature_the_estimator_names_the_inputs(reader, tmp_path, fitted):
     skops.io.dump(fitted, tmp_path / "model.skops")
     artifact = made(reader.store, tmp_path, "sklearn", {"pickled_model": "model.skops"})
-    description, _ = reader.describe(artifact, trusted=False)
+    description = reader.describe(artifact, trusted=False).description
     assert [a.name for a in description.arguments] == ["a", "b"]
 
 

@@ -45,7 +45,8 @@ class Registry:
         safe = "".join(letter if letter.isalnum() else "_" for letter in name)
         logged = log_model(model, name=safe, signature_from=rows, registry=self.uri, **options)
         artifact = self.reader.fetch(ModelReference.parse(logged.uri))
-        description, proof = self.reader.describe(artifact, trusted=logged.needs_trust)
+        tried = self.reader.describe(artifact, trusted=logged.needs_trust)
+        description, proof = tried.description, tried.proof
         assert proof["label_mismatches"] == 0
         assert proof["max_relative"] <= RELATIVE
         folder = self.store.verify(artifact.digest, artifact.manifest, description.title)

@@ -42,7 +42,7 @@ def test_explain_predict_prints_the_plan(reader):
     for line in (
         "churn: churn version 1 (@champion), its answer",
         "churn: churn version 1, the probability of its last class",
-        "  strategy: python, for ",
+        "  strategy: kernel, for its program was proved to answer as the model does",
         "on_null: propagate",
         "    tenure <- p.tenure",
         "    b <- tenure",
@@ -56,7 +56,7 @@ def test_explain_predict_prints_the_plan(reader):
     assert [call["function"] for call in held["calls"]] == ["churn", "churn", "line"]
     assert held["calls"][2]["arguments"] == {"a": "1", "b": "tenure"}
     assert normal(plan.sql).startswith(
-        'SELECT __churn_predict("p"."tenure", "p"."price", "p"."plan", "p"."region"), __'
+        'SELECT __churn_predict("p"."tenure", "p"."price", "p"."plan"), __'
     )
 
 

@@ -137,9 +137,10 @@ def planned(
         reader = ModelReader(settings.registry_uri, ArtifactStore(Path(scratch)), debug=settings.debug)
         try:
             artifact = reader.fetch(parsed)
-            held, proof = reader.describe(artifact, trusted=trusted or settings.trust == "pickle")
+            tried = reader.describe(artifact, trusted=trusted or settings.trust == "pickle")
         finally:
             reader.close()
+    held = tried.description
     return {
         "action": action,
         "name": name,
@@ -152,7 +153,9 @@ def planned(
         **options,
         "format": held.format,
         "requirements": held.requirements,
-        "proof": dict(proof),
+        "compiled": held.program is not None,
+        "not_compiled": held.no_program,
+        "proof": dict(tried.proof),
     }
 
 

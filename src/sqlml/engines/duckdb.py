@@ -89,7 +89,7 @@ class DuckDBEngine(Engine):
             types = [_fields_of(type_) for type_ in relation.types]
             return [Column(name, fields) for name, fields in zip(_original(relation.columns), types, strict=True)]
 
-    def register(self, answerer: Answerer, output: Output) -> str:
+    def register(self, answerer: Answerer, output: Output, *, as_row: bool = False) -> str:
         key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
         name = f"__sqlml_{self._shared.token}_{key}_{answerer.function}_{output}".lower()
         with self._shared.lock:
@@ -117,17 +117,18 @@ class DuckDBEngine(Engine):
     def publish(self, answerer: Answerer) -> None:
         names = [argument.name for argument in answerer.description.arguments]
         parameters = ", ".join(identifier(name) for name in names)
+        taken = ", ".join(identifier(argument.name) for argument in answerer.description.taken)
         # A macro can't have two parameters that differ only in case, and with one a row goes the same way.
         by_name = len(names) > 1 and len({name.casefold() for name in names}) == len(names)
         row = "__row" if len(names) > 1 else identifier(names[0])
         for output in answerer.description.outputs():
             if output not in SUFFIX_OF:
                 continue
-            hidden = self.register(answerer, output)
+            of_row = self.register(answerer, output, as_row=len(names) > 1)
             macro = answerer.function + SUFFIX_OF[output]
-            overloads = f"({row}) AS {hidden}({row})" + (
-                f", ({parameters}) AS {hidden}({parameters})" if by_name else ""
-            )
+            overloads = f"({row}) AS {of_row}({row})"
+            if by_name:
+                overloads += f", ({parameters}) AS {self.register(answerer, output)}({taken})"
             self._macro(macro, overloads)
         lacking = SUFFIX_OF.keys() - set(answerer.description.outputs())
         self._drop_macros({answerer.function + SUFFIX_OF[output] for output in lacking})

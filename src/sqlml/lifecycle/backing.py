@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING
 
 from sqlml.catalog import Catalog
 from sqlml.config import Settings
+from sqlml.errors import ArtifactCorrupt
 from sqlml.lifecycle.registration import Registrar
 from sqlml.models.answering import Answerer
 from sqlml.models.artifact import ArtifactStore
+from sqlml.models.compiled import Compiled
 from sqlml.models.description import Description
 from sqlml.models.reading import ModelReader
 from sqlml.models.reference import ModelReference
 from sqlml.planner import Target
+from sqlml.programs.kernel.loading import machine
+from sqlml.programs.program import Program
+from sqlml.programs.simplify import prune
+from sqlml.programs.store import BadProgram, load, save
 
 if TYPE_CHECKING:
     from sqlml.models.predictor import Predictor
@@ -60,9 +66,32 @@ class Backing:
         """What answers calls of a target: the same one every time, so that a model is loaded once."""
         held = self._answerers.get(target.key)
         if held is None:
-            answerer = Answerer(target.function.name, target.key, target.description, lambda: self._load(target))
+            compiled = None if target.strategy == "python" else lambda: self._open(target)
+            name, load = target.function.name, lambda: self._load(target)
+            answerer = Answerer(name, target.key, target.description, load, compiled)
             held = self._answerers.setdefault(target.key, answerer)
         return held
+
+    def _open(self, target: Target) -> Compiled:
+        held = target.description
+        assert held.program is not None
+        try:
+            program = load(self.reader.store.programs, held.program)
+        except BadProgram:
+            # A team's catalog knows programs that were compiled on another machine, and a file can be lost.
+            program = self._recompiled(target)
+        return Compiled(target.function.name, held, program, target.on_null, machine())
+
+    def _recompiled(self, target: Target) -> Program:
+        """The program of a version, read from its model again; it must be the one that was proved."""
+        held = target.description
+        from sqlml.models.readers.program import read_program
+
+        program = prune(read_program(self._load(target).fitted.model, held.arguments))
+        if program.digest != held.program:
+            raise ArtifactCorrupt(model=held.title, file=f"programs/{held.program}.npz", state="changed")
+        save(program, self.reader.store.programs)
+        return program
 
     def _load(self, target: Target) -> Predictor:
         # Only here: a model's library takes a second to import, and most statements load nothing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlml.catalog import Catalog, Proof, Snapshot
 from sqlml.errors import FunctionExists, ModelFailedToLoad, NameReserved, NameTaken
@@ -60,21 +61,14 @@ class Registrar:
         """
         artifact = self.reader.fetch(reference)
         trusted = self.trust or trust_pickle or self.catalog.is_trusted(artifact.digest)
-        description, figures = self.reader.describe(artifact, trusted=trusted)
-        mismatches, relative = int(figures["label_mismatches"]), float(figures["max_relative"])
-        accepted = mismatches == 0 and not relative > _TOLERANCE
-        proof = Proof(
-            strategy="python",
-            rows=int(figures["rows"]),
-            label_mismatches=mismatches,
-            max_absolute=float(figures["max_absolute"]),
-            max_relative=relative,
-            seconds=float(figures["seconds"]),
-            accepted=accepted,
-            reason=None if accepted else "its answers to a batch differ from the model's own",
-        )
+        tried = self.reader.describe(artifact, trusted=trusted)
+        description, figures = tried.description, tried.proof
+        accepted = figures["label_mismatches"] == 0 and not figures["max_relative"] > _TOLERANCE
+        proof = _proof("python", figures, None if accepted else "its answers to a batch differ from the model's own")
         if not accepted:
-            found = f"{mismatches} labels of {proof.rows} rows, relative difference {relative:.3g}"
+            found = (
+                f"{proof.label_mismatches} labels of {proof.rows} rows, relative difference {proof.max_relative:.3g}"
+            )
             error = f"answers through Arrow that are not its own to the same rows ({found})"
             raise ModelFailedToLoad(model=artifact.title, library="the proof", error=error)
         if trust_pickle or (self.trust and description.format in ("pickle", "code")):
@@ -87,7 +81,7 @@ class Registrar:
             digest=artifact.digest,
             manifest=artifact.manifest,
             description=description.to_json(),
-            proofs=[proof],
+            proofs=[proof, *(_proof(one["strategy"], one, one["reason"]) for one in tried.compiled)],
         )
 
     def create(
@@ -205,3 +199,16 @@ class Registrar:
             return {}
         key = (snapshot.versions[function.version_id].model, function.alias)
         return {key: function.version_id}
+
+
+def _proof(strategy: str, figures: Mapping[str, Any], reason: str | None) -> Proof:
+    return Proof(
+        strategy=strategy,
+        rows=int(figures["rows"]),
+        label_mismatches=int(figures["label_mismatches"]),
+        max_absolute=float(figures["max_absolute"]),
+        max_relative=float(figures["max_relative"]),
+        seconds=float(figures["seconds"]),
+        accepted=reason is None,
+        reason=reason,
+    )

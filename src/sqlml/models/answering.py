@@ -13,22 +13,33 @@ from sqlml.models.description import Argument, Description
 from sqlml.types import Output
 
 if TYPE_CHECKING:
+    from sqlml.models.compiled import Compiled
     from sqlml.models.predictor import Predictor
 
 
 class Answerer:
-    """Answers calls of one function at one version.
+    """Answers calls of one function at one version, by its program where it has one, else by the model itself.
 
-    `key` tells it from any other version or setting of a function of that name.
+    `key` tells it from any other version or setting of a function of that name. `open_program` gives its program,
+    ready to run, and is None where the model itself answers everything.
     """
 
-    def __init__(self, function: str, key: str, description: Description, load: Callable[[], Predictor]) -> None:
+    def __init__(
+        self,
+        function: str,
+        key: str,
+        description: Description,
+        load: Callable[[], Predictor],
+        open_program: Callable[[], Compiled] | None = None,
+    ) -> None:
         self.function = function
         self.key = key
         self.description = description
         self._load = load
+        self._open_program = open_program
         self._predictor: Predictor | None = None
-        self._lock = threading.Lock()
+        self._compiled: Compiled | None = None
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"<Answerer {self.function}: {self.description.title}>"
@@ -41,19 +52,39 @@ class Answerer:
                     self._predictor = self._load()
         return self._predictor
 
+    def compiled(self) -> Compiled | None:
+        """The version's program, opened at the first call; None where the model itself answers."""
+        if self._compiled is None and self._open_program is not None:
+            with self._lock:
+                if self._compiled is None:
+                    self._compiled = self._open_program()
+        return self._compiled
+
+    def open(self) -> None:
+        """Load what answers, now; raises what stands against it."""
+        if self.compiled() is None:
+            self.predictor()
+
     def __call__(self, output: Output, given: Sequence[pa.ChunkedArray]) -> pa.Array:
-        """Answer a batch given as an array an argument, or as one array of rows.
+        """Answer a batch given as an array a taken argument (or one for every argument), or as one array of rows.
 
         Raises:
             BindingError: the row lacks an argument, or the number of arguments is wrong.
             DataError: as `Predictor` says.
         """
         arrays = [_one(array) for array in given]
+        arguments, taken = self.description.arguments, self.description.taken
         if len(arrays) == 1 and pa.types.is_struct(arrays[0].type):
-            arrays = _fields(arrays[0], self.description.arguments, self.function)
-        elif len(arrays) != len(self.description.arguments):
-            raise wrong_count(self.function, self.description.arguments, len(arrays))
-        return self.predictor()(output, arrays)
+            arrays = _fields(arrays[0], arguments, self.function)
+        elif len(arrays) == len(taken):
+            held = iter(arrays)
+            arrays = [next(held) if argument.used else pa.nulls(len(arrays[0])) for argument in arguments]
+        elif len(arrays) != len(arguments):
+            raise wrong_count(self.function, arguments, len(arrays))
+        compiled = self.compiled()
+        answers = None if compiled is None else compiled(output, arrays)
+        # What a program refuses, the model itself answers or raises for.
+        return self.predictor()(output, arrays) if answers is None else answers
 
 
 def wrong_count(function: str, arguments: Sequence[Argument], found: int) -> WrongCount:

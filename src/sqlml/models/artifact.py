@@ -35,10 +35,14 @@ def manifest_digest(manifest: Mapping[str, str]) -> str:
 
 
 class ArtifactStore:
-    """A folder of private copies, `<root>/<digest>/`, each put there whole by one rename."""
+    """A folder of private copies, `<root>/<digest>/`, each put there whole by one rename.
+
+    `programs` is the folder beside it, where the programs that versions were compiled to are kept.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.programs = root.parent / "programs"
 
     def folder(self, digest: str) -> Path:
         """Where the artifact of that digest lies, or would lie."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlml.types import Output, Returns
+from sqlml.types import Output, Returns, Strategy
 
 Kind = Literal["classifier", "regressor", "clusterer", "other"]
 Missing = Literal["nan", "none"]
@@ -21,7 +21,8 @@ class Argument:
     """One input of a model, in signature order.
 
     `missing` is how the model wants a missing value (NaN, or None in a column of objects), and None where it
-    refuses one. `categories` are the values of a pandas category column, where the library needs them.
+    refuses one. `categories` are the values of a pandas category column, where the library needs them. An argument
+    that the model's answers don't depend on is not `used`: it is not read, and the model is given `neutral` for it.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Argument:
     required: bool = True
     missing: Missing | None = None
     categories: tuple[Any, ...] | None = None
+    used: bool = True
+    neutral: Any = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for the catalog."""
@@ -38,13 +41,16 @@ class Argument:
             "required": self.required,
             "missing": self.missing,
             "categories": None if self.categories is None else list(self.categories),
+            "used": self.used,
+            "neutral": self.neutral,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Argument:
         """What `to_json` wrote."""
         categories = None if data["categories"] is None else tuple(data["categories"])
-        return cls(data["name"], data["type"], data["required"], data["missing"], categories)
+        used, neutral = data.get("used", True), data.get("neutral")
+        return cls(data["name"], data["type"], data["required"], data["missing"], categories, used, neutral)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,9 @@ class Description:
 
     `feed` says what the library is given: one float64 matrix where that answers the same as a data frame, which
     is several times cheaper, else a pandas data frame. `classes` are in the order of `predict_proba`'s columns.
+    `program` is the digest of the Program that was proved to answer as the model does; `no_program` says why there
+    is none. `strategies` are those that may answer, `refused` says of others why they may not, and
+    `cheaper` is the one that is estimated to cost least.
     """
 
     model: str
@@ -70,6 +79,11 @@ class Description:
     label: str | None
     feed: Literal["matrix", "frame"]
     requirements: tuple[str, ...] = ()
+    program: str | None = None
+    no_program: str | None = None
+    strategies: tuple[Strategy, ...] = ("python",)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    cheaper: Strategy | None = None
 
     @property
     def title(self) -> str:
@@ -78,6 +92,11 @@ class Description:
         Example: `delay_risk version 3`.
         """
         return f"{self.model} version {self.version}" if self.version else self.model
+
+    @property
+    def taken(self) -> tuple[Argument, ...]:
+        """The arguments that are read."""
+        return tuple(argument for argument in self.arguments if argument.used)
 
     def outputs(self) -> tuple[Output, ...]:
         """The outputs that this model has."""
@@ -113,6 +132,11 @@ class Description:
             "label": self.label,
             "feed": self.feed,
             "requirements": list(self.requirements),
+            "program": self.program,
+            "no_program": self.no_program,
+            "strategies": list(self.strategies),
+            "refused": dict(self.refused),
+            "cheaper": self.cheaper,
         }
 
     @classmethod
@@ -134,4 +158,9 @@ class Description:
             label=data["label"],
             feed=data["feed"],
             requirements=tuple(data["requirements"]),
+            program=data.get("program"),
+            no_program=data.get("no_program"),
+            strategies=tuple(data.get("strategies", ("python",))),
+            refused=data.get("refused", {}),
+            cheaper=data.get("cheaper"),
         )

@@ -15,7 +15,7 @@ Predict = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model in memory.
+    """A model in memory; `model` is the library's own object.
 
     `names` and `text_names` are the inputs it was fitted with and those among them that hold text, where its
     library kept them; `categories` are the values it has seen in them; `pandas_categories` those of its inputs that
@@ -26,6 +26,7 @@ class Fitted:
     library: str
     kind: Kind
     predict: Predict
+    model: Any = None
     proba: Predict | None = None
     classes: Sequence[Any] | None = None
     names: Sequence[str] | None = None

@@ -23,10 +23,11 @@ from sqlml.errors import (
     UnknownCategory,
 )
 from sqlml.models import feed
+from sqlml.models.answers import predictions, probabilities
 from sqlml.models.cast import cast_argument
 from sqlml.models.description import Description
 from sqlml.models.fitted import Fitted
-from sqlml.types import ARROW, NullPolicy, Output, label_type, output_type
+from sqlml.types import ARROW, NullPolicy, Output, output_type
 
 log = logging.getLogger("sqlml")
 
@@ -90,8 +91,13 @@ class Predictor:
         """
         batch = next(self._batches)
         arguments = self.description.arguments
-        arrays = [cast_argument(a, argument, self.function) for a, argument in zip(given, arguments, strict=True)]
-        total = len(arrays[0])
+        total = len(given[0])
+        arrays = [
+            cast_argument(array, argument, self.function)
+            if argument.used
+            else pa.repeat(pa.scalar(argument.neutral, ARROW[argument.type]), total)
+            for array, argument in zip(given, arguments, strict=True)
+        ]
         type_, _ = output_type(output, self.description.returns, self.description.classes)
         keep = self._answerable(arrays, total)
         if keep is not None:
@@ -99,7 +105,7 @@ class Predictor:
         rows = len(arrays[0])
         # scikit-learn raises on an empty batch.
         try:
-            answers = self._predict(output, arrays, type_) if rows else pa.nulls(0, type_)
+            answers = self._predict(output, arrays) if rows else pa.nulls(0, type_)
         except SqlmlError:
             raise
         except Exception as error:
@@ -124,42 +130,16 @@ class Predictor:
                 keep = ~missing if keep is None else keep & ~missing
         return keep
 
-    def _predict(self, output: Output, arrays: Sequence[pa.Array], type_: pa.DataType) -> pa.Array:
+    def _predict(self, output: Output, arrays: Sequence[pa.Array]) -> pa.Array:
         rows: Any = (
             feed.matrix(arrays) if self.description.feed == "matrix" else feed.frame(arrays, self.description.arguments)
         )
         with _QUIET, self._threads.limit(limits=1, user_api="openmp"):
             if output == "predict":
-                return self._answers(self.fitted.predict(rows))
+                return predictions(self.fitted.predict(rows), self.description.returns)
             assert self.fitted.proba is not None
-            return self._probabilities(output, np.asarray(self.fitted.proba(rows)), type_)
-
-    def _answers(self, predicted: Any) -> pa.Array:
-        returns = self.description.returns
-        if returns.shape == "struct":
-            columns = [pa.array(np.asarray(predicted[name]), ARROW[type_]) for name, type_ in returns.fields]
-            return pa.StructArray.from_arrays(columns, names=[name for name, _ in returns.fields])
-        values = np.asarray(predicted)
-        if returns.shape == "list":
-            flat = _array(values.reshape(-1), ARROW[returns.scalar])
-            width = values.shape[1]
-            offsets = np.arange(0, len(flat) + 1, width, dtype=np.int32)
-            return pa.ListArray.from_arrays(pa.array(offsets), flat)
-        return _array(values.reshape(len(values)), ARROW[returns.scalar])
-
-    def _probabilities(self, output: Output, proba: npt.NDArray[Any], type_: pa.DataType) -> pa.Array:
-        classes = self.description.classes
-        assert classes is not None
-        rows, width = proba.shape
-        if output == "score":
-            return pa.array(proba[:, width - 1].astype(np.float64))
-        labels = pa.array(list(classes), ARROW[label_type(classes)])
-        keys = labels.take(pa.array(np.tile(np.arange(width), rows)))
-        values = pa.array(proba.astype(np.float64).reshape(-1))
-        offsets = pa.array(np.arange(0, rows * width + 1, width, dtype=np.int32))
-        if output == "proba":
-            return pa.MapArray.from_arrays(offsets, keys, values)
-        return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([keys, values], names=["label", "prob"]))
+            assert self.description.classes is not None
+            return probabilities(output, np.asarray(self.fitted.proba(rows)), self.description.classes)
 
     def _failure(self, error: Exception, arrays: Sequence[pa.Array], batch: int) -> SqlmlError:
         """What a user may read of a library's exception: never its text, which may hold rows."""
@@ -200,10 +180,3 @@ def _missing(array: pa.Array) -> npt.NDArray[np.bool_] | None:
         missing = np.isnan(values)
         return missing if missing.any() else None
     return array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
-
-
-def _array(values: npt.NDArray[Any], type_: pa.DataType) -> pa.Array:
-    """Answers as Arrow: numbers without a copy of each, labels as text where they are text."""
-    if values.dtype.kind in "fiub":
-        return pa.array(values).cast(type_)
-    return pa.array(values.tolist(), type_)

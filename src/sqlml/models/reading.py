@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -34,6 +34,15 @@ class Artifact:
         """The version as people name it."""
         model, version = self.source["model"], self.source["version"]
         return f"{model} version {version}" if version else str(model)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What the child learnt of a version: its description, and how each strategy's answers compare with the model's."""
+
+    description: Description
+    proof: Mapping[str, Any]
+    compiled: Sequence[Mapping[str, Any]]
 
 
 class ModelReader:
@@ -79,8 +88,8 @@ class ModelReader:
         )
         return Artifact(held, held["digest"], held["manifest"])
 
-    def describe(self, artifact: Artifact, *, trusted: bool) -> tuple[Description, Mapping[str, Any]]:
-        """Load a fetched version in the child and try it; gives its description and the comparison's figures.
+    def describe(self, artifact: Artifact, *, trusted: bool) -> Tried:
+        """Load a fetched version in the child, try it and compile it.
 
         Raises:
             NotTrusted: loading it runs code, and `trusted` is False.
@@ -96,7 +105,7 @@ class ModelReader:
             "trusted": trusted,
         }
         held = self._ask(artifact.title, request)
-        return Description.from_json(held["description"]), held["proof"]
+        return Tried(Description.from_json(held["description"]), held["proof"], held["compiled"])
 
     def close(self) -> None:
         """End the child process."""

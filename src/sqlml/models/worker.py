@@ -18,11 +18,13 @@ from typing import Any, TextIO
 from sqlml.errors import ModelFailedToLoad, SqlmlError, UnsupportedModel
 from sqlml.models import readers
 from sqlml.models.artifact import ArtifactStore
+from sqlml.models.compiling import compile_version
 from sqlml.models.describe import Source, describe, input_example
-from sqlml.models.probe import compare
+from sqlml.models.probe import compare, probe_rows
 from sqlml.models.reference import ModelReference
 from sqlml.models.registry import check_reachable, fetch, resolve
 from sqlml.models.requirements import differences
+from sqlml.programs.kernel.loading import machine
 
 
 def _resolve(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,8 +60,14 @@ def _describe(request: Mapping[str, Any]) -> dict[str, Any]:
     folder = store.verify(request["digest"], request["manifest"], source.title)
     fitted = readers.load(source.reader, folder, source.options, trusted=bool(request["trusted"]), model=source.title)
     description = describe(source, fitted, folder, differences(folder))
-    proof = compare(description, fitted, input_example(folder, source.mlmodel, description.arguments))
-    return {"description": description.to_json(), "proof": asdict(proof)}
+    example = input_example(folder, source.mlmodel, description.arguments)
+    proof = compare(description, fitted, example)
+    rows = probe_rows(description.arguments, fitted.categories, example)
+    outcome = compile_version(description, fitted, rows, store.programs, machine)
+    compiled = [
+        {"strategy": name, "reason": reason, **asdict(found)} for name, (found, reason) in outcome.proofs.items()
+    ]
+    return {"description": outcome.description.to_json(), "proof": asdict(proof), "compiled": compiled}
 
 
 def _ping(request: Mapping[str, Any]) -> dict[str, Any]:

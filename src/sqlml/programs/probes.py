@@ -99,11 +99,11 @@ def _neighbours(edges: list[Floats], random: np.random.Generator) -> list[float]
         values = random.choice(values, _MOST_THRESHOLDS, replace=False)
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
-    around = [
-        values,
-        np.nextafter(values, -np.inf),
-        np.nextafter(values, np.inf),
-        np.nextafter(narrow, np.float32(-np.inf)).astype(np.float64),
-        np.nextafter(narrow, np.float32(np.inf)).astype(np.float64),
-    ]
+        around = [
+            values,
+            np.nextafter(values, -np.inf),
+            np.nextafter(values, np.inf),
+            np.nextafter(narrow, np.float32(-np.inf)).astype(np.float64),
+            np.nextafter(narrow, np.float32(np.inf)).astype(np.float64),
+        ]
     return [float(value) for value in np.concatenate(around)]

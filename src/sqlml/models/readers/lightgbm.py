@@ -51,6 +51,7 @@ def fitted_lightgbm(held: Any, model: str) -> Fitted:
         library="lightgbm",
         kind="regressor" if classes is None else "other",
         predict=predict,
+        model=held,
         proba=proba if objective in ("binary", "multiclass", "multiclassova") else None,
         classes=classes,
         names=names,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from sqlml.models.description import Argument
 from sqlml.programs.program import Builder, Ref
 
 Columns: TypeAlias = tuple[Ref, ...]
@@ -43,15 +44,26 @@ class Reading:
     """A program in the making, and the way to the readers of inner estimators.
 
     The readers are found by the class's full name, `sklearn.linear_model._base.LinearRegression`: a subclass may
-    answer otherwise, and has none.
+    answer otherwise, and has none. `arguments` are the function's own, by their column.
     """
 
     def __init__(
-        self, graph: Builder, transformers: Mapping[str, Transforming], predictors: Mapping[str, Predicting]
+        self,
+        graph: Builder,
+        transformers: Mapping[str, Transforming],
+        predictors: Mapping[str, Predicting],
+        arguments: Mapping[Ref, Argument] | None = None,
     ) -> None:
         self.graph = graph
+        self.arguments = arguments or {}
         self._transformers = transformers
         self._predictors = predictors
+        self._answered: dict[tuple[int, Columns], Answers] = {}
+
+    @property
+    def categories(self) -> Mapping[Ref, tuple[Any, ...]]:
+        """The values of the arguments that reach the model as pandas category columns."""
+        return {ref: held.categories for ref, held in self.arguments.items() if held.categories is not None}
 
     def transform(self, estimator: Any, columns: Columns) -> Columns:
         """The columns that `estimator.transform` gives; raises NoReader."""
@@ -65,7 +77,11 @@ class Reading:
         reader = self._predictors.get(_name(estimator))
         if reader is None:
             raise NoReader(type(estimator).__name__, "no reader for its class")
-        return reader(self, estimator, columns)
+        # An estimator around it may ask for its label here and its probabilities there.
+        asked = (id(estimator), columns)
+        if asked not in self._answered:
+            self._answered[asked] = reader(self, estimator, columns)
+        return self._answered[asked]
 
 
 def _name(estimator: Any) -> str:

@@ -49,6 +49,7 @@ def fitted_estimator(estimator: Any, model: str) -> Fitted:
         library="sklearn",
         kind=kind_of(estimator),
         predict=estimator.predict,
+        model=estimator,
         proba=estimator.predict_proba if hasattr(estimator, "predict_proba") else None,
         classes=_classes(estimator),
         names=None if names is None else [str(name) for name in names],

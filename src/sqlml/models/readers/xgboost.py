@@ -75,6 +75,7 @@ def fitted_xgboost(held: Any, model: str) -> Fitted:
         library="xgboost",
         kind="regressor" if classes is None else "other",
         predict=predict,
+        model=booster,
         proba=None if classes is None else proba,
         classes=classes,
         names=names,

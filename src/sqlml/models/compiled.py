@@ -1,0 +1,132 @@
+"""A version's Program at work: Arrow arrays in, Arrow answers out, by the machine or, without it, by NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sqlml.models.answers import labels, nothing, numbers_of, predictions, probabilities, with_nulls
+from sqlml.models.cast import cast_argument
+from sqlml.models.description import Argument, Description
+from sqlml.programs.evaluate import evaluate
+from sqlml.programs.kernel.image import Image
+from sqlml.programs.kernel.layout import Target, What
+from sqlml.programs.kernel.lower import lower
+from sqlml.programs.kernel.native import Kernel, takes
+from sqlml.programs.program import Program
+from sqlml.types import NullPolicy, Output
+
+_TARGETS: Mapping[str, Target] = {
+    "BOOLEAN": Target.BOOLEAN,
+    "INTEGER": Target.INTEGER,
+    "BIGINT": Target.BIGINT,
+    "FLOAT": Target.FLOAT,
+    "DOUBLE": Target.DOUBLE,
+    "VARCHAR": Target.TEXT,
+}
+
+
+class Compiled:
+    """Answers batches as `Predictor` does, or says that the model itself must. Safe to call from several threads.
+
+    `machine` is the address of the loaded machine, None where there is none: NumPy then does the work.
+    """
+
+    def __init__(
+        self, function: str, description: Description, program: Program, on_null: NullPolicy, machine: int | None
+    ) -> None:
+        self.function = function
+        self.description = description
+        self.program = program
+        self.on_null = on_null
+        self.machine = machine
+        self._kernels: dict[What, Kernel] = {}
+
+    def __repr__(self) -> str:
+        return f"<Compiled {self.function}: {self.description.title}>"
+
+    def what(self, output: Output) -> What:
+        """The program's result that an output is made from."""
+        if output == "predict":
+            return What.LABEL if "label" in self.program.heads else What.VALUE
+        return What.SCORE if output == "score" else What.PROBABILITIES
+
+    def image(self, output: Output) -> Image:
+        """The image for one output; raises NotLowered."""
+        spec = [(_TARGETS[a.type], self._required(a)) for a in self.description.arguments]
+        return lower(self.program, [self.what(output)], spec, strict=self.on_null == "error")
+
+    def _required(self, argument: Argument) -> bool:
+        """Whether a missing value keeps the model from answering."""
+        return self.on_null == "error" or (self.on_null == "propagate" and argument.missing is None)
+
+    def __call__(self, output: Output, given: Sequence[pa.Array]) -> pa.Array | None:
+        """Answer one batch: an array an argument, in signature order; None where the model itself must.
+
+        Raises:
+            BadCast: a value that is of no such type.
+        """
+        if not len(given[0]):
+            return nothing(output, self.description.returns, self.description.classes)
+        what = self.what(output)
+        if self.machine is None:
+            values, valid, refused = self._evaluated(what, given)
+        else:
+            kernel = self._kernels.get(what)
+            if kernel is None:
+                kernel = self._kernels.setdefault(what, Kernel(self.image(output), self.machine))
+            answered = kernel([self._array(array, argument) for array, argument in self._paired(given)])
+            values, valid, refused = answered.results[what], answered.valid, answered.refused > 0
+        if refused:
+            return None
+        return with_nulls(self._answers(output, what, values, valid), valid)
+
+    def _paired(self, given: Sequence[pa.Array]) -> list[tuple[pa.Array, Argument]]:
+        return list(zip(given, self.description.arguments, strict=True))
+
+    def _array(self, array: pa.Array, argument: Argument) -> pa.Array:
+        """An array as the machine reads it; whatever needs a cast that it doesn't know is cast before."""
+        if not argument.used:
+            return array
+        text = pa.types.is_string(array.type)
+        if takes(array.type) and text == (argument.type == "VARCHAR"):
+            return array
+        return cast_argument(array, argument, self.function)
+
+    def _evaluated(self, what: What, given: Sequence[pa.Array]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], bool]:
+        valid = np.ones(len(given[0]), bool)
+        columns: list[Any] = []
+        for array, argument in self._paired(given):
+            if not argument.used:
+                columns.append(array if argument.type == "VARCHAR" else np.zeros(len(array)))
+                continue
+            held = cast_argument(array, argument, self.function)
+            columns.append(held if argument.type == "VARCHAR" else numbers_of(held))
+            if self._required(argument):
+                valid &= ~(
+                    held.is_null().to_numpy(zero_copy_only=False)
+                    if argument.type == "VARCHAR"
+                    else np.isnan(columns[-1])
+                )
+        head = "probabilities" if what == What.SCORE else what.name.lower()
+        found = evaluate(self.program, columns, [head])
+        refused = bool((found.refused & valid).any()) or (self.on_null == "error" and not valid.all())
+        return found.heads[head], valid, refused
+
+    def _answers(self, output: Output, what: What, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> pa.Array:
+        held = self.description
+        if what == What.LABEL:
+            assert held.classes is not None
+            places = np.where(valid, values[:, 0], 0).astype(np.int32)
+            return labels(places, held.classes, held.returns)
+        if what == What.VALUE:
+            flat = values if held.returns.shape == "list" else values[:, 0]
+            if held.returns.scalar == "BIGINT":
+                flat = np.where(np.isnan(flat), 0, flat)
+            return predictions(flat, held.returns)
+        assert held.classes is not None
+        return probabilities(output, values, held.classes)
