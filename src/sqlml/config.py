@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sqlml.errors import BadSetting, UnknownSetting, did_you_mean
+from sqlml.types import Native
 
 PROJECT_FILE = "sqlml.toml"
 STATE_FOLDER = ".sqlml"
@@ -28,6 +29,7 @@ class Settings(BaseSettings):
     database: str | None = None
     trust: Literal["data", "pickle"] = "data"
     time_zone: str = "UTC"
+    native: Native = "auto"
     debug: bool = False
 
     @property

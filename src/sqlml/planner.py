@@ -171,14 +171,14 @@ def choose_strategy(function: Function, description: Description) -> tuple[Strat
         return "python", "the function's option asks for it"
     if description.program is None:
         return "python", description.no_program or "it was registered before programs were compiled: register it again"
-    if asked in ("sql", "kernel"):
-        if asked in description.strategies:
-            return asked, "the function's option asks for it"
-        why = description.refused.get(asked, "it was not proved")
-        return "kernel", f"its option asks for '{asked}', but {why}"
-    if "sql" in description.strategies and description.cheaper == "sql":
-        return "sql", "its expression was proved to answer as the model does, and costs less than a call of the kernel"
-    return "kernel", "its program was proved to answer as the model does"
+    cost = {name: f"about {description.estimates[name]:.0f} ns a row" for name in description.estimates}
+    if asked == "sql":
+        if "sql" in description.strategies:
+            return "sql", f"the function's option asks for it ({cost['sql']})"
+        why = description.refused.get("sql", "it was not proved")
+        return "kernel", f"the function's option asks for SQL, but there is none: {why}"
+    estimated = f" ({', '.join(f'{name} {text}' for name, text in cost.items())})" if cost else ""
+    return "kernel", f"its program was proved to answer as the model does{estimated}"
 
 
 def target_of(snapshot: Snapshot, call: Call) -> Target:

@@ -66,11 +66,11 @@ def connect(
         logging.basicConfig()
         logging.getLogger("sqlml").setLevel(logging.DEBUG)
     if target is None:
-        opened = open_engine(held.engine, held.database_path, held.time_zone)
+        opened = open_engine(held.engine, held.database_path, held.time_zone, held.native)
     elif isinstance(target, str | Path):
-        opened = open_engine(held.engine, str(target), held.time_zone)
+        opened = open_engine(held.engine, str(target), held.time_zone, held.native)
     else:
-        opened = engine_over(target)
+        opened = engine_over(target, held.native)
     try:
         return Session(held, opened, Backing.open(held))
     except BaseException:

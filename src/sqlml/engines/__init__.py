@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlml.engines.engine import Engine
 from sqlml.errors import BadSetting, MissingPackage, quoted
+from sqlml.types import Native
 
 
 class Entry(NamedTuple):
@@ -25,7 +26,7 @@ ENGINES: Mapping[str, Entry] = {
 }
 
 
-def open_engine(name: str, database: str, time_zone: str) -> Engine:
+def open_engine(name: str, database: str, time_zone: str, native: Native) -> Engine:
     """Open an engine by its name.
 
     Raises:
@@ -33,11 +34,11 @@ def open_engine(name: str, database: str, time_zone: str) -> Engine:
         MissingPackage: its library is not installed.
         EngineError: the database can't be opened.
     """
-    engine: Engine = _type_of(name).open(database, time_zone)
+    engine: Engine = _type_of(name).open(database, time_zone, native)
     return engine
 
 
-def engine_over(connection: Any) -> Engine:
+def engine_over(connection: Any, native: Native) -> Engine:
     """The engine of a connection that the user holds.
 
     Raises:
@@ -46,7 +47,7 @@ def engine_over(connection: Any) -> Engine:
     module = type(connection).__module__.split(".")[0]
     for name, entry in ENGINES.items():
         if module in entry.connections:
-            engine: Engine = _type_of(name)(connection, owned=False)
+            engine: Engine = _type_of(name)(connection, owned=False, native=native)
             return engine
     kinds = "a DuckDB connection, a database file's path, or nothing"
     raise BadSetting(key="target", value=type(connection).__name__, reason=f"connect() takes {kinds}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,12 +14,19 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
+from sqlml.engines.duckdb_layout import Want
+from sqlml.engines.duckdb_native import NativeDoor, NoDoor, open_door
 from sqlml.engines.engine import Column, Engine, Parameters
 from sqlml.errors import CatalogUnreachable, EngineError, NotNumeric, SqlmlError, UnknownFunction, did_you_mean, restore
 from sqlml.models.answering import Answerer
+from sqlml.models.compiled import what_of
+from sqlml.programs.kernel.loading import machine
+from sqlml.programs.publish import Published, macro_body
 from sqlml.query.calls import SUFFIX_OF
 from sqlml.query.text import identifier, literal
-from sqlml.types import Output, output_type
+from sqlml.types import Native, Output, output_type
+
+log = logging.getLogger("sqlml")
 
 CATALOG = "sqlml"
 _MARK = "__sqlml_session"
@@ -39,10 +47,23 @@ class _Shared:
         # A pending result blocks create_function on its connection, so that the functions have one of their own.
         self.owner = owner
         self.names: set[str] = set()
+        self.native: set[str] = set()
+        self._door: NativeDoor | None = None
+        self._tried = False
         self.generic: Mapping[str, Answerer] = {}
         self.lock = threading.RLock()
         self.token = hashlib.sha256(str(id(owner)).encode()).hexdigest()[:6]
         self.users = 0
+
+    def door(self, setting: Native) -> NativeDoor | None:
+        """The native way into the database; None where there is none, or the setting is 'off'."""
+        if not self._tried and setting == "auto":
+            self._tried = True
+            try:
+                self._door = open_door(self.owner)
+            except NoDoor as reason:
+                log.info("Kernels answer through Arrow: %s", reason)
+        return self._door
 
 
 class DuckDBEngine(Engine):
@@ -52,9 +73,16 @@ class DuckDBEngine(Engine):
     dialect = "duckdb"
 
     def __init__(
-        self, connection: Any, *, owned: bool, time_zone: str | None = None, shared: _Shared | None = None
+        self,
+        connection: Any,
+        *,
+        owned: bool,
+        time_zone: str | None = None,
+        native: Native = "auto",
+        shared: _Shared | None = None,
     ) -> None:
         self.connection = connection
+        self._native_setting = native
         self._owned = owned
         self._time_zone = time_zone
         self._shared = shared or _Shared(connection.cursor())
@@ -71,7 +99,7 @@ class DuckDBEngine(Engine):
         return f"<DuckDBEngine {'owned' if self._owned else 'held'}>"
 
     @classmethod
-    def open(cls, path: str, time_zone: str) -> DuckDBEngine:
+    def open(cls, path: str, time_zone: str, native: Native = "auto") -> DuckDBEngine:
         """A database file, or `:memory:`, whose session is in that time zone.
 
         Raises:
@@ -79,7 +107,7 @@ class DuckDBEngine(Engine):
         """
         try:
             connection = duckdb.connect(path)
-            return cls(connection, owned=True, time_zone=time_zone)
+            return cls(connection, owned=True, time_zone=time_zone, native=native)
         except duckdb.Error as error:
             raise EngineError(message=str(error)) from error
 
@@ -92,15 +120,58 @@ class DuckDBEngine(Engine):
     def register(self, answerer: Answerer, output: Output, *, as_row: bool = False) -> str:
         key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
         name = f"__sqlml_{self._shared.token}_{key}_{answerer.function}_{output}".lower()
+        if not as_row and answerer.strategy == "sql" and output != "probs":
+            return self._expression(f"{name}_sql", answerer, output)
         with self._shared.lock:
+            native = f"{name}_native"
+            compiles = not as_row and answerer.strategy != "python"
+            if compiles and (native in self._shared.native or self._native(native, answerer, output)):
+                return native
             if name not in self._shared.names:
                 _, type_ = output_type(output, answerer.description.returns, answerer.description.classes)
-
-                def answer(*given: pa.ChunkedArray) -> pa.Array:
-                    return answerer(output, [_renamed_back(array) for array in given])
-
-                self._create(name, answer, type_)
+                self._create(name, _answering(answerer, output), type_)
         return name
+
+    def evaluate(self, expression: str, columns: Mapping[str, pa.Array]) -> pa.Array:
+        with self._mapped(), self.connection.cursor() as cursor:
+            cursor.register("__sqlml_rows", pa.table(dict(columns)))
+            found = cursor.sql(f"SELECT {expression} AS answer FROM __sqlml_rows").to_arrow_table()
+            return found.column("answer").combine_chunks()
+
+    def _expression(self, name: str, answerer: Answerer, output: Published) -> str:
+        """A macro of the program's expression, on this connection."""
+        if name not in self._macros:
+            compiled = answerer.compiled()
+            assert compiled is not None
+            names = [identifier(f"__{place}") for place in range(len(compiled.program.inputs))]
+            body = macro_body(compiled.publication(), output, names, "duckdb")
+            self._macro(name, f"({', '.join(names)}) AS {body}")
+        return name
+
+    def _native(self, name: str, answerer: Answerer, output: Output) -> bool:
+        """Register the kernel by the native door; False where there is no door or no machine."""
+        door, held = self._shared.door(self._native_setting), answerer.description
+        if door is None or machine() is None:
+            return False
+        arrow, _ = output_type(output, held.returns, held.classes)
+        wants = [Want.TEXT if argument.type == "VARCHAR" else Want.NUMBER for argument in held.taken]
+
+        def prepare() -> tuple[int, int, object]:
+            compiled = answerer.compiled()
+            assert compiled is not None
+            image = compiled.image(output)
+            return machine() or 0, image.address, image
+
+        try:
+            what, answer = what_of(held, output), _answering(answerer, output)
+            door.register(
+                name, wants, what, arrow, lambda arrays: answer(*arrays), labels=held.classes, prepare=prepare
+            )
+        except NoDoor as reason:
+            log.info("%s answers through Arrow: %s", answerer.function, reason)
+            return False
+        self._shared.native.add(name)
+        return True
 
     def _create(self, name: str, answer: Callable[..., pa.Array], type_: str) -> None:
         # parameters=None: any number of arguments of any type; a list would refuse *args.
@@ -245,7 +316,13 @@ class DuckDBEngine(Engine):
         self.connection.interrupt()
 
     def cursor(self) -> DuckDBEngine:
-        return DuckDBEngine(self.connection.cursor(), owned=True, time_zone=self._time_zone, shared=self._shared)
+        return DuckDBEngine(
+            self.connection.cursor(),
+            owned=True,
+            time_zone=self._time_zone,
+            native=self._native_setting,
+            shared=self._shared,
+        )
 
     def close(self) -> None:
         if self._closed:
@@ -260,6 +337,12 @@ class DuckDBEngine(Engine):
                 with contextlib.suppress(duckdb.Error):
                     shared.owner.remove_function(name)
             shared.names.clear()
+            door = shared.door(self._native_setting) if shared.native else None
+            if door is not None:
+                for name in shared.native:
+                    with contextlib.suppress(duckdb.Error):
+                        door.unregister(name)
+            shared.native.clear()
             with contextlib.suppress(duckdb.Error):
                 if self._shows_catalog():
                     _do(shared.owner, f"DETACH DATABASE {CATALOG}")
@@ -302,6 +385,13 @@ class DuckDBEngine(Engine):
 def _do(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
     """Run a statement to its end: a result that nobody reads blocks the connection."""
     connection.execute(statement).fetchall()
+
+
+def _answering(answerer: Answerer, output: Output) -> Callable[..., pa.Array]:
+    def answer(*given: pa.ChunkedArray) -> pa.Array:
+        return answerer(output, [_renamed_back(array) for array in given])
+
+    return answer
 
 
 def _generic(shared: _Shared, output: Output) -> Callable[..., pa.Array]:
@@ -360,14 +450,14 @@ def _original(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _renamed_back(array: pa.ChunkedArray) -> pa.ChunkedArray:
+def _renamed_back(array: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     if not pa.types.is_struct(array.type):
         return array
     names = [field.name for field in array.type]
     originals = _original(names)
     if originals == names:
         return array
-    rows = array.combine_chunks()
+    rows = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     return pa.chunked_array([pa.StructArray.from_arrays(rows.flatten(), names=originals)])
 
 

@@ -46,6 +46,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def evaluate(self, expression: str, columns: Mapping[str, pa.Array]) -> pa.Array:
+        """The values of a SQL expression over columns by name; raises EngineError."""
+
+    @abstractmethod
     def publish(self, answerer: Answerer) -> None:
         """Make `f`, `f_score` and `f_proba` callable in the engine's own SQL, by position, name and row."""
 

@@ -20,7 +20,7 @@ from sqlml.models.reference import ModelReference
 from sqlml.planner import Target
 from sqlml.programs.kernel.loading import machine
 from sqlml.programs.program import Program
-from sqlml.programs.simplify import prune
+from sqlml.programs.simplify import compact, prune
 from sqlml.programs.store import BadProgram, load, save
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Backing:
         if held is None:
             compiled = None if target.strategy == "python" else lambda: self._open(target)
             name, load = target.function.name, lambda: self._load(target)
-            answerer = Answerer(name, target.key, target.description, load, compiled)
+            answerer = Answerer(name, target.key, target.description, load, compiled, target.strategy)
             held = self._answerers.setdefault(target.key, answerer)
         return held
 
@@ -87,7 +87,7 @@ class Backing:
         held = target.description
         from sqlml.models.readers.program import read_program
 
-        program = prune(read_program(self._load(target).fitted.model, held.arguments))
+        program = compact(prune(read_program(self._load(target).fitted.model, held.arguments)))
         if program.digest != held.program:
             raise ArtifactCorrupt(model=held.title, file=f"programs/{held.program}.npz", state="changed")
         save(program, self.reader.store.programs)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlml.catalog import Catalog, Proof, Snapshot
+from sqlml.engines import open_engine
+from sqlml.engines.engine import Engine
 from sqlml.errors import FunctionExists, ModelFailedToLoad, NameReserved, NameTaken
+from sqlml.lifecycle.proving import prove_expression
 from sqlml.models.reading import ModelReader
 from sqlml.models.reference import ModelReference
 from sqlml.query.calls import SUFFIXES
@@ -71,6 +74,11 @@ class Registrar:
             )
             error = f"answers through Arrow that are not its own to the same rows ({found})"
             raise ModelFailedToLoad(model=artifact.title, library="the proof", error=error)
+        proofs = [proof, *(_proof(one["strategy"], one, one["reason"]) for one in tried.compiled)]
+        if description.program is not None:
+            expressed = prove_expression(description, self.reader.store.programs, _empty_engine)
+            description = expressed.description
+            proofs += [expressed.proof] if expressed.proof is not None else []
         if trust_pickle or (self.trust and description.format in ("pickle", "code")):
             self.catalog.trust(artifact.digest, f"{artifact.title}, by the user's setting")
         return self.catalog.add_version(
@@ -81,7 +89,7 @@ class Registrar:
             digest=artifact.digest,
             manifest=artifact.manifest,
             description=description.to_json(),
-            proofs=[proof, *(_proof(one["strategy"], one, one["reason"]) for one in tried.compiled)],
+            proofs=proofs,
         )
 
     def create(
@@ -199,6 +207,10 @@ class Registrar:
             return {}
         key = (snapshot.versions[function.version_id].model, function.alias)
         return {key: function.version_id}
+
+
+def _empty_engine() -> Engine:
+    return open_engine("duckdb", ":memory:", "UTC", "off")
 
 
 def _proof(strategy: str, figures: Mapping[str, Any], reason: str | None) -> Proof:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sqlml.errors import AmbiguousColumn, MissingArguments, WrongCount, did_you_mean, quoted
 from sqlml.models.description import Argument, Description
-from sqlml.types import Output
+from sqlml.types import Output, Strategy
 
 if TYPE_CHECKING:
     from sqlml.models.compiled import Compiled
@@ -31,10 +31,12 @@ class Answerer:
         description: Description,
         load: Callable[[], Predictor],
         open_program: Callable[[], Compiled] | None = None,
+        strategy: Strategy = "python",
     ) -> None:
         self.function = function
         self.key = key
         self.description = description
+        self.strategy = strategy
         self._load = load
         self._open_program = open_program
         self._predictor: Predictor | None = None

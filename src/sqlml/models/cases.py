@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +17,26 @@ from sqlml.models import feed
 from sqlml.models.answers import numbers_of
 from sqlml.models.description import Argument, Description
 from sqlml.models.fitted import Fitted
-from sqlml.models.probe import Columns, trial
+from sqlml.models.probe import Columns, Comparison, trial
 from sqlml.programs.evaluate import evaluate
 from sqlml.programs.probes import turning_points
-from sqlml.programs.program import Program
-from sqlml.types import ARROW
+from sqlml.programs.program import Program, Trees
+from sqlml.types import ARROW, Output
 
 _SEED = 20130101
 _MIXED = 1_000
 """So many rows are put together at random from all values."""
 _MOST = 12_000
+
+
+TOLERANCE, FLOAT32_TOLERANCE = 1e-9, 2e-6
+"""The largest difference, relative to the model's answer, with which a program is still the model.
+
+Sums of the same float64 in another order differ by less; a library that adds up in float32 rounds to seven digits.
+"""
+
+Answering = Callable[[Output, Sequence[pa.Array]], pa.Array | None]
+"""A strategy at work: one output for rows given as an array an argument; None where it refuses them."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +86,9 @@ def make_cases(program: Program, description: Description, fitted: Fitted, rows:
 def _drawn(program: Program, arguments: Sequence[Argument], rows: Columns) -> Columns:
     """The rows given; each turning point in one of them; and rows of turning points and given values at random."""
     random = np.random.default_rng(_SEED)
-    points = {
-        place: _fitting(values, arguments[place]) for place, values in turning_points(program, seed=_SEED).items()
-    }
+    places = [place for place, argument in enumerate(arguments) if argument.used]
+    turns = turning_points(program, seed=_SEED)
+    points = {places[i]: _fitting(values, arguments[places[i]]) for i, values in turns.items()}
     total = sum(len(values) for values in points.values())
     if total > _MOST:
         points = {
@@ -120,34 +132,92 @@ def _fitting(values: Sequence[float | str | None], argument: Argument) -> list[A
 def _answerable(program: Program, arguments: Sequence[Argument], columns: Columns) -> npt.NDArray[np.bool_]:
     """Rows that no NULL makes NULL and that the program doesn't refuse."""
     keep = np.ones(len(columns[0]), bool)
-    held: list[Any] = []
-    for place, (array, argument) in enumerate(zip(columns, arguments, strict=True)):
-        held.append(array if argument.type == "VARCHAR" else numbers_of(array))
-        if argument.missing is None and place in program.used:
-            missing = array.is_null().to_numpy(zero_copy_only=False)
-            keep &= ~missing if argument.type == "VARCHAR" else ~np.isnan(held[-1])
-        elif argument.missing is None:
-            # The model can't take NULL here, and the program doesn't look.
+    taken: list[Any] = []
+    for array, argument in zip(columns, arguments, strict=True):
+        values = array if argument.type == "VARCHAR" or not argument.used else numbers_of(array)
+        if argument.used:
+            taken.append(values)
+        if argument.missing is None:
             keep &= array.is_valid().to_numpy(zero_copy_only=False)
-            if argument.type in ("DOUBLE", "FLOAT"):
-                keep &= np.isfinite(held[-1])
-    return keep & ~evaluate(program, held).refused
+            if argument.used and argument.type != "VARCHAR":
+                keep &= ~np.isnan(values)
+    return keep & ~evaluate(program, taken).refused
 
 
-def to_table(cases: Cases) -> pa.Table:
-    """Cases as a table to keep: `a0`, `a1`... are the arguments, `predicted` and `probabilities` the answers."""
+def write_cases(cases: Cases, folder: Path, program: str) -> None:
+    """Keep a program's cases beside it, by rename: the arguments, what was predicted, and the probabilities."""
     held: dict[str, Any] = {f"a{i}": column for i, column in enumerate(cases.columns)}
     values = cases.predicted
-    flat = pa.array(values.tolist()) if values.dtype.kind not in "fiub" or values.ndim > 1 else pa.array(values)
-    held["predicted"] = flat
+    held["predicted"] = pa.array(values.tolist() if values.dtype.kind not in "fiub" or values.ndim > 1 else values)
     if cases.probabilities is not None:
         held["probabilities"] = pa.array(cases.probabilities.tolist())
-    return pa.table(held)
+    table = pa.table(held)
+    scratch = folder / f".{program}.{os.getpid()}"
+    with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    scratch.replace(folder / f"{program}.cases")
 
 
-def from_table(table: pa.Table) -> Cases:
-    """What `to_table` made."""
+def read_cases(folder: Path, program: str) -> Cases:
+    """What `write_cases` kept."""
+    with pa.OSFile(str(folder / f"{program}.cases")) as file:
+        table = pa.ipc.open_file(file).read_all()
     held: Mapping[str, Any] = {name: table.column(name).combine_chunks() for name in table.column_names}
     columns = [held[f"a{i}"] for i in range(sum(name[0] == "a" for name in held))]
     proba = np.array(held["probabilities"].to_pylist()) if "probabilities" in held else None
     return Cases(columns, np.array(held["predicted"].to_pylist()), proba)
+
+
+def tolerance(program: Program) -> float:
+    """How far a program's numbers may be from the model's, relative to these."""
+    narrow = any(isinstance(node, Trees) and node.sum == "float32" for node in program.nodes)
+    return FLOAT32_TOLERANCE if narrow else TOLERANCE
+
+
+def compare_answers(
+    description: Description, cases: Cases, answer: Answering, bound: float
+) -> tuple[Comparison, str | None]:
+    """Let a strategy answer the cases; gives the differences, and why it is refused, None where it is not."""
+    pairs: list[tuple[Output, npt.NDArray[Any]]] = [("predict", cases.predicted.reshape(-1))]
+    if cases.probabilities is not None:
+        pairs.append(("probs", cases.probabilities.reshape(-1)))
+        if "score" in description.outputs():
+            pairs.append(("score", cases.probabilities[:, -1]))
+    found = Comparison(cases.rows, 0, 0.0, 0.0, 0.0)
+    for output, own in pairs:
+        got = answer(output, cases.columns)
+        if got is None:
+            return found, "it refused rows that the model answers"
+        if output == "probs":
+            flat = got.flatten().field("prob")
+        else:
+            flat = got.flatten() if pa.types.is_list(got.type) else got
+        found = _widened(found, own, flat)
+    if found.label_mismatches:
+        return found, f"{found.label_mismatches} of {cases.rows} labels differ from the model's"
+    if not found.max_relative <= bound:
+        return found, f"a number differs from the model's by {found.max_relative:.2g}, relative to it"
+    return found, None
+
+
+def _widened(found: Comparison, own: npt.NDArray[Any], got: pa.Array) -> Comparison:
+    """A comparison with one more output. Beside 0, a difference is relative to a thousandth of the usual answer."""
+    if own.dtype.kind != "f":
+        wrong = sum(one != other for one, other in zip(own.tolist(), got.to_pylist(), strict=True))
+        return replace(found, label_mismatches=found.label_mismatches + wrong)
+    values = np.asarray(got.to_numpy(zero_copy_only=False), np.float64)
+    own = own.astype(np.float64)
+    with np.errstate(all="ignore"):
+        difference = np.abs(values - own)
+        same = (values == own) | (np.isnan(values) & np.isnan(own))
+        finite = np.abs(own[np.isfinite(own) & (own != 0.0)])
+        usual = float(np.median(finite)) if len(finite) else 1.0
+        relative = difference / np.maximum(np.abs(own), 1e-3 * usual)
+    difference[same], relative[same] = 0.0, 0.0
+    # One infinite or missing where the other is not: nothing could be further apart.
+    difference[np.isnan(difference)], relative[np.isnan(relative)] = np.inf, np.inf
+    return replace(
+        found,
+        max_absolute=max(found.max_absolute, float(difference.max(initial=0.0))),
+        max_relative=max(found.max_relative, float(relative.max(initial=0.0))),
+    )

@@ -18,7 +18,8 @@ from sqlml.programs.kernel.layout import Target, What
 from sqlml.programs.kernel.lower import lower
 from sqlml.programs.kernel.native import Kernel, takes
 from sqlml.programs.program import Program
-from sqlml.types import NullPolicy, Output
+from sqlml.programs.publish import Publication
+from sqlml.types import NullPolicy, Output, label_type
 
 _TARGETS: Mapping[str, Target] = {
     "BOOLEAN": Target.BOOLEAN,
@@ -30,9 +31,17 @@ _TARGETS: Mapping[str, Target] = {
 }
 
 
+def what_of(description: Description, output: Output) -> What:
+    """The result of a version's program that an output is made from."""
+    if output == "predict":
+        return What.LABEL if description.labelled else What.VALUE
+    return What.SCORE if output == "score" else What.PROBABILITIES
+
+
 class Compiled:
     """Answers batches as `Predictor` does, or says that the model itself must. Safe to call from several threads.
 
+    The program's inputs are the arguments that are read, `description.taken`.
     `machine` is the address of the loaded machine, None where there is none: NumPy then does the work.
     """
 
@@ -49,16 +58,25 @@ class Compiled:
     def __repr__(self) -> str:
         return f"<Compiled {self.function}: {self.description.title}>"
 
-    def what(self, output: Output) -> What:
-        """The program's result that an output is made from."""
-        if output == "predict":
-            return What.LABEL if "label" in self.program.heads else What.VALUE
-        return What.SCORE if output == "score" else What.PROBABILITIES
-
     def image(self, output: Output) -> Image:
         """The image for one output; raises NotLowered."""
-        spec = [(_TARGETS[a.type], self._required(a)) for a in self.description.arguments]
-        return lower(self.program, [self.what(output)], spec, strict=self.on_null == "error")
+        spec = [(_TARGETS[a.type], self._required(a)) for a in self.description.taken]
+        return lower(self.program, [what_of(self.description, output)], spec, strict=self.on_null == "error")
+
+    def publication(self) -> Publication:
+        """What a SQL expression of the program is made of."""
+        held = self.description
+        return Publication(
+            function=self.function,
+            arguments=[(argument.name, argument.type) for argument in held.taken],
+            program=self.program,
+            outputs=[output for output in held.outputs() if output != "probs"],
+            returns=held.returns.sql,
+            labels=held.classes,
+            label_type=label_type(held.classes or ()),
+            required=frozenset(i for i, argument in enumerate(held.taken) if self._required(argument)),
+            strict=self.on_null == "error",
+        )
 
     def _required(self, argument: Argument) -> bool:
         """Whether a missing value keeps the model from answering."""
@@ -72,7 +90,7 @@ class Compiled:
         """
         if not len(given[0]):
             return nothing(output, self.description.returns, self.description.classes)
-        what = self.what(output)
+        what = what_of(self.description, output)
         if self.machine is None:
             values, valid, refused = self._evaluated(what, given)
         else:
@@ -86,12 +104,11 @@ class Compiled:
         return with_nulls(self._answers(output, what, values, valid), valid)
 
     def _paired(self, given: Sequence[pa.Array]) -> list[tuple[pa.Array, Argument]]:
-        return list(zip(given, self.description.arguments, strict=True))
+        every = zip(given, self.description.arguments, strict=True)
+        return [(array, argument) for array, argument in every if argument.used]
 
     def _array(self, array: pa.Array, argument: Argument) -> pa.Array:
         """An array as the machine reads it; whatever needs a cast that it doesn't know is cast before."""
-        if not argument.used:
-            return array
         text = pa.types.is_string(array.type)
         if takes(array.type) and text == (argument.type == "VARCHAR"):
             return array
@@ -101,9 +118,6 @@ class Compiled:
         valid = np.ones(len(given[0]), bool)
         columns: list[Any] = []
         for array, argument in self._paired(given):
-            if not argument.used:
-                columns.append(array if argument.type == "VARCHAR" else np.zeros(len(array)))
-                continue
             held = cast_argument(array, argument, self.function)
             columns.append(held if argument.type == "VARCHAR" else numbers_of(held))
             if self._required(argument):

@@ -59,9 +59,10 @@ class Description:
 
     `feed` says what the library is given: one float64 matrix where that answers the same as a data frame, which
     is several times cheaper, else a pandas data frame. `classes` are in the order of `predict_proba`'s columns.
-    `program` is the digest of the Program that was proved to answer as the model does; `no_program` says why there
+    `program` is the digest of the Program that was proved to answer as the model does, and it is `labelled` where it
+    predicts the place of a class; `no_program` says why there
     is none. `strategies` are those that may answer, `refused` says of others why they may not, and
-    `cheaper` is the one that is estimated to cost least.
+    `estimates` what a row costs by each, in nanoseconds.
     """
 
     model: str
@@ -80,10 +81,11 @@ class Description:
     feed: Literal["matrix", "frame"]
     requirements: tuple[str, ...] = ()
     program: str | None = None
+    labelled: bool = False
     no_program: str | None = None
     strategies: tuple[Strategy, ...] = ("python",)
     refused: Mapping[str, str] = field(default_factory=dict)
-    cheaper: Strategy | None = None
+    estimates: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -133,10 +135,11 @@ class Description:
             "feed": self.feed,
             "requirements": list(self.requirements),
             "program": self.program,
+            "labelled": self.labelled,
             "no_program": self.no_program,
             "strategies": list(self.strategies),
             "refused": dict(self.refused),
-            "cheaper": self.cheaper,
+            "estimates": dict(self.estimates),
         }
 
     @classmethod
@@ -159,8 +162,9 @@ class Description:
             feed=data["feed"],
             requirements=tuple(data["requirements"]),
             program=data.get("program"),
+            labelled=data.get("labelled", False),
             no_program=data.get("no_program"),
             strategies=tuple(data.get("strategies", ("python",))),
             refused=data.get("refused", {}),
-            cheaper=data.get("cheaper"),
+            estimates=data.get("estimates", {}),
         )

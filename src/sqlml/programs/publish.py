@@ -56,11 +56,11 @@ def duckdb_statements(publication: Publication) -> list[str]:
     statements = []
     for output in publication.outputs:
         function = quoted(publication.function + SUFFIXES[output], "duckdb")
-        overloads = [f"({', '.join(names)}) AS {_body(publication, output, names, 'duckdb')}"]
+        overloads = [f"({', '.join(names)}) AS {macro_body(publication, output, names, 'duckdb')}"]
         if len(names) > 1:
             # A macro of one argument and one of a row can't be told apart.
             fields = [f"struct_extract(__sqlml_row, {string(name, 'duckdb')})" for name, _ in publication.arguments]
-            overloads.append(f"(__sqlml_row) AS {_body(publication, output, fields, 'duckdb')}")
+            overloads.append(f"(__sqlml_row) AS {macro_body(publication, output, fields, 'duckdb')}")
         statements.append(f"CREATE OR REPLACE MACRO {function}{', '.join(overloads)}")
     return statements
 
@@ -79,12 +79,12 @@ def spark_statements(publication: Publication) -> list[str]:
     return [
         f"CREATE OR REPLACE FUNCTION {quoted(publication.function + SUFFIXES[output], 'spark')}({taken}) "
         f"RETURNS {_spark_type(_type(publication, output))} "
-        f"RETURN {_body(publication, output, names, 'spark')}"
+        f"RETURN {macro_body(publication, output, names, 'spark')}"
         for output in publication.outputs
     ]
 
 
-def _body(publication: Publication, output: Published, given: Sequence[str], dialect: Dialect) -> str:
+def macro_body(publication: Publication, output: Published, given: Sequence[str], dialect: Dialect) -> str:
     """One output over argument expressions, behind the checks that casts don't make."""
     casts = [_cast(text, type_, dialect) for text, (_, type_) in zip(given, publication.arguments, strict=True)]
     head: Head = "probabilities"

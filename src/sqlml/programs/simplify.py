@@ -58,6 +58,20 @@ def prune(program: Program, heads: Mapping[str, Sequence[Ref]] | None = None) ->
     return _rebuilt(program, heads, wanted, kept)
 
 
+def compact(program: Program) -> Program:
+    """The same without the inputs that it doesn't use; the first stays where it uses none."""
+    keep = program.used or tuple(i for i, node in enumerate(program.nodes) if isinstance(node, Input))[:1]
+    moved: dict[int, int] = {}
+    nodes: list[Node] = []
+    for place, node in enumerate(program.nodes):
+        if isinstance(node, Input) and place not in keep:
+            continue
+        moved[place] = len(nodes)
+        nodes.append(renumbered(node, [(moved[source], column) for source, column in node.inputs]))
+    heads = {name: tuple((moved[node], column) for node, column in refs) for name, refs in program.heads.items()}
+    return Program(tuple(nodes), heads)
+
+
 def _rebuilt(
     program: Program, heads: Mapping[str, Sequence[Ref]], wanted: Sequence[set[int]], kept: Mapping[int, Kept]
 ) -> Program:

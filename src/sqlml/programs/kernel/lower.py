@@ -60,6 +60,7 @@ def lower(
     pruned = prune(program, heads)
     lowering = _Lowering(pruned, inputs)
     outputs = [(what, [lowering.register(ref) for ref in pruned.heads[what.name]]) for what in whats]
+    lowering.require_the_rest()
     return lowering.assembler.image(inputs, outputs, lowering.texts, strict=strict)
 
 
@@ -87,6 +88,7 @@ class _Lowering:
         self._inputs = inputs
         self._held: dict[Ref, int] = {}
         self._same_as: dict[Ref, Ref] = {}
+        self._read: set[int] = set()
         self._tables: dict[Ref, _Table | None] = {}
         self._uses = Counter(ref for node in program.nodes for ref in node.inputs)
         # What the heads name is kept to the end.
@@ -123,9 +125,22 @@ class _Lowering:
     def input(self, node: Input, ref: Ref) -> None:
         """An argument's numbers. Where a sum shows that one is missing, nobody looks before."""
         self._held[ref] = register = self.assembler.register(borrows=True)
+        self._read.add(ref[0])
         self.assembler.emit(l_.LOAD, register, ref[0])
         if self._inputs[ref[0]][1] and ref not in self._summed:
             self.assembler.emit(l_.REQUIRE, register)
+
+    def require_the_rest(self) -> None:
+        """Look whether an argument is missing which these results don't depend on: another one does."""
+        for place, (target, required) in enumerate(self._inputs):
+            if not required or place in self._read:
+                continue
+            if target == Target.TEXT:
+                self._text_keys(self.assembler.keys(), place, ())
+            else:
+                register = self.assembler.register(borrows=True)
+                self.assembler.emit(l_.LOAD, register, place)
+                self.assembler.emit(l_.REQUIRE, register)
 
     def guard(self, node: Guard, ref: Ref) -> None:
         """Columns as they are."""
@@ -185,6 +200,7 @@ class _Lowering:
         return _Table(keys, np.concatenate([[missing, unknown], codes]))
 
     def _text_keys(self, keys: int, argument: int, texts: tuple[str, ...]) -> None:
+        self._read.add(argument)
         if self.texts.setdefault(argument, texts) != texts:
             raise NotLowered("two encoders know different categories of one argument")
         self.assembler.emit(l_.KEY_OF_TEXT, keys, argument, dictionary(self.assembler, texts))
