@@ -39,13 +39,15 @@
     │   ├── ArtifactCorrupt
     │   ├── ModelDied
     │   ├── ModelFailedToLoad
-    │   └── CannotSave
+    │   ├── CannotSave
+    │   └── CannotPublish
     ├── DataError                   a value, met while a query runs
     │   ├── BadCast
     │   ├── NullArgument
     │   ├── UnknownCategory
     │   ├── InfiniteArgument
-    │   └── PredictionFailed
+    │   ├── PredictionFailed
+    │   └── AnswersDiffer
     └── EngineError                 the engine refused the statement
 
 Each class states its sentence once, in ``template``; its fields are the keyword arguments it takes.
@@ -362,6 +364,12 @@ class CannotSave(ModelError):
     template = "A fitted {type} can't be saved so that it loads again ({reason})."
 
 
+class CannotPublish(ModelError):
+    """A version's answers can't be a SQL expression."""
+
+    template = "'{function}' can't be published, for '{model}' is no SQL expression: {reason}."
+
+
 class DataError(SqlmlError):
     """A value, met while a query runs."""
 
@@ -396,6 +404,15 @@ class PredictionFailed(DataError):
     """The model raised while it predicted."""
 
     template = "'{function}' ({model}) raised {error} on its batch {batch} of {rows} rows: SQLML_DEBUG=1 logs where."
+
+
+class AnswersDiffer(DataError):
+    """A function's answers aren't the model's own."""
+
+    template = (
+        "'{function}' answers otherwise than its model in {rows} rows of {total} (largest relative difference "
+        "{relative}): run CREATE OR REPLACE FUNCTION with strategy = 'python', and report it with the rows shown."
+    )
 
 
 class EngineError(SqlmlError):

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 
-from sqlml.catalog import Snapshot
+from sqlml.catalog import Proof, Snapshot
 from sqlml.config import Settings, load_settings
 from sqlml.engines import engine_over, open_engine
 from sqlml.engines.engine import Column, Engine, Parameters
 from sqlml.errors import EngineError, SqlmlError, UnknownFunction, did_you_mean
-from sqlml.lifecycle import results
+from sqlml.lifecycle import publishing, results
 from sqlml.lifecycle.backing import Backing
 from sqlml.lifecycle.information import FunctionInfo, information
 from sqlml.lifecycle.project import Change, changes, read_functions
 from sqlml.lifecycle.registration import Move, Options
+from sqlml.lifecycle.verifying import Verified, verify
 from sqlml.models.description import Description
+from sqlml.models.reference import ModelReference
 from sqlml.planner import Plan, Target, current_target, plan_query, split_target
 from sqlml.query.calls import SUFFIXES, find_calls
 from sqlml.query.passes.ml_predict import Predicted, expand_ml_predict
@@ -177,6 +179,7 @@ class Session:
             for call in plan.calls:
                 # Here, so that a model that can't be loaded is one clear error and not a query's failure.
                 self._backing.answerer(call.target).open()
+                self._engine.open(call.name)
         try:
             return self._rows(plan.sql, params)
         except EngineError as error:
@@ -284,7 +287,7 @@ class Session:
             name: the SQL name; `name_score` and `name_proba` come with it where the model has probabilities.
             reference: `models:/name@alias`, `models:/name/3` or `runs:/run_id/path`.
             on_null: 'propagate', 'pass' or 'error'.
-            strategy: 'auto' or 'python'.
+            strategy: 'auto', 'kernel', 'sql' or 'python'.
             comment: shown by SHOW FUNCTIONS.
             replace: whether a function of that name may be there already.
             trust_pickle: whether this artifact may be unpickled, now and later.
@@ -355,6 +358,64 @@ class Session:
             elif change.action == "sync":
                 self.sync(change.name)
         return found
+
+    def statements(self, name: str, to: str) -> list[str]:
+        """What `publish` would run; for 'spark', the statements that make it a function there.
+
+        Raises:
+            UnknownFunction: `name` is none.
+            CannotPublish: its version is no SQL expression that was proved.
+        """
+        snapshot = self._backing.catalog.snapshot()
+        target = current_target(snapshot, snapshot.function(name))
+        compiled = self._backing.answerer(target).compiled() if target.description.program else None
+        return publishing.statements(target, compiled, to)
+
+    def publish(self, name: str, to: str) -> list[str]:
+        """Put a function's macros into a DuckDB file for good; gives the statements.
+
+        Args:
+            name: the function.
+            to: a DuckDB file, made if there is none.
+
+        Raises:
+            UnknownFunction: `name` is none.
+            CannotPublish: its version is no SQL expression that was proved.
+            EngineError: the file can't be written; it is as it was then.
+        """
+        made = self.statements(name, to)
+        publishing.into_duckdb(made, to)
+        return made
+
+    def verify(self, name: str, table: str, told: Callable[[int], None] = lambda _: None) -> Verified:
+        """Compare a function's answers to each row of a table with the model's own; loads the model.
+
+        Args:
+            name: the function.
+            table: the table, or a query in parentheses.
+            told: is called with the number of rows done.
+
+        Raises:
+            UnknownFunction: `name` is none.
+            ModelError: the model itself can't be loaded here.
+        """
+        snapshot = self._backing.catalog.snapshot()
+        target = current_target(snapshot, snapshot.function(name))
+        return verify(self._engine, self._backing.answerer(target), table, told)
+
+    def prove(self, name: str) -> list[Proof]:
+        """Fetch, try and prove a function's version anew; gives what each strategy was compared on.
+
+        Raises:
+            UnknownFunction: `name` is none.
+            ModelError: what stands against the version.
+        """
+        snapshot = self._backing.catalog.snapshot()
+        version = snapshot.versions[snapshot.function(name).version_id]
+        reference = f"models:/{version.model}/{version.version}" if version.version else version.model
+        version_id = self._backing.registrar.adopt(ModelReference.parse(reference))
+        self._publish(self._backing.catalog.snapshot())
+        return self._backing.catalog.proofs(version_id)
 
     def tables(self) -> list[str]:
         """The tables and views that a statement can name."""

@@ -198,6 +198,13 @@ class Catalog:
         with self._database.reading() as connection:
             return connection.scalar(select(trusted.c.digest).filter_by(digest=digest)) is not None
 
+    def proofs(self, version_id: int) -> list[Proof]:
+        """What each strategy of a version was last compared on."""
+        of_this = select(proofs).filter_by(version_id=version_id).order_by(proofs.c.id)
+        with self._database.reading() as connection:
+            rows = connection.execute(of_this).mappings().all()
+        return [Proof(**{field: row[field] for field in Proof.__dataclass_fields__}) for row in rows]
+
     def proof(self, version_id: int, strategy: str) -> Proof | None:
         """What a strategy of a version was last compared on; None where it never was."""
         of_this = select(proofs).filter_by(version_id=version_id, strategy=strategy)

@@ -34,6 +34,8 @@ COMMANDS: Mapping[str, Command] = {
     "functions": Command("sqlml.cli.functions", "app", "List, show, register and drop the functions of the project."),
     "sync": Command("sqlml.cli.lifecycle", "sync", "Move functions to the version that their alias now points at."),
     "apply": Command("sqlml.cli.lifecycle", "apply", "Make the catalog hold what the files in udfs/ declare."),
+    "verify": Command("sqlml.cli.programs", "verify", "Compare a function's answers with its model's own."),
+    "publish": Command("sqlml.cli.programs", "publish", "Write a function into a DuckDB file as macros."),
     "log": Command("sqlml.cli.log", "log", "Put a fitted model from a file into the registry."),
     "doctor": Command("sqlml.cli.doctor", "doctor", "Check what sqlml needs, and change nothing."),
     "demo": Command(

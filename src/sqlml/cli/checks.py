@@ -15,9 +15,11 @@ from typing import Literal
 
 from sqlml.catalog import Catalog
 from sqlml.config import PROJECT_FILE, STATE_FOLDER, Settings
+from sqlml.engines.duckdb_native import status
 from sqlml.errors import ArtifactCorrupt, CatalogError, MissingPackage, SqlmlError
 from sqlml.models.artifact import ArtifactStore
 from sqlml.models.reading import ModelReader
+from sqlml.programs.kernel.loading import no_machine
 
 State = Literal["ok", "note", "broken"]
 
@@ -58,6 +60,7 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("skops",),
         ("threadpoolctl",),
     ),
+    "fast": (("numba",),),
     "lightgbm": (("lightgbm",),),
     "xgboost": (("xgboost-cpu", "xgboost"),),
     "onnx": (("onnx",), ("onnxruntime",), ("skl2onnx",)),
@@ -87,6 +90,21 @@ def extras(settings: Settings) -> Iterator[Check]:
             continue
         detail = f"not installed: {', '.join(missing)}"
         yield Check(f"extra {extra}", "note", detail, f"pip install 'sqlml[{extra}]'")
+
+
+def kernels(settings: Settings) -> Iterator[Check]:
+    """Native code for compiled models, and the way into DuckDB for it; both are compiled where they never were."""
+    install = "pip install 'sqlml[fast]'"
+    if (reason := no_machine()) is not None:
+        yield Check("kernels", "note", f"none, so that NumPy does their work, several times slower: {reason}", install)
+        return
+    yield Check("kernels", "ok", "compiled for this processor")
+    if settings.native == "off":
+        yield Check("native door", "note", "off by the setting 'native': kernels answer DuckDB through Arrow")
+        return
+    works, reason = status()
+    detail = "kernels run on DuckDB's own threads" if works else f"kernels answer DuckDB through Arrow: {reason}"
+    yield Check("native door", "ok" if works else "note", detail)
 
 
 def java(settings: Settings) -> Iterator[Check]:
@@ -167,7 +185,7 @@ def catalog(settings: Settings) -> Iterator[Check]:
     yield Check("artifacts", "ok", f"{sound} of {len(snapshot.versions)} are as they were registered")
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[Check]], ...] = (python, extras, java, project, registry, catalog)
+CHECKS: tuple[Callable[[Settings], Iterator[Check]], ...] = (python, extras, kernels, java, project, registry, catalog)
 """Not `settings`: without them nothing else can be looked at, so they come first."""
 
 

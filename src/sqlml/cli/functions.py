@@ -68,7 +68,7 @@ def register(
     name: Name,
     reference: Annotated[str, typer.Argument(help="models:/name@alias, models:/name/3 or runs:/run_id/path.")],
     on_null: Annotated[str, typer.Option(help="What a NULL does: 'propagate', 'pass' or 'error'.")] = "propagate",
-    strategy: Annotated[str, typer.Option(help="How it runs: 'auto' or 'python'.")] = "auto",
+    strategy: Annotated[str, typer.Option(help="How it runs: 'auto', 'kernel', 'sql' or 'python'.")] = "auto",
     comment: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Change a function that is there.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Load and try the model, and change nothing.")] = False,

@@ -34,7 +34,7 @@ def open_engine(name: str, database: str, time_zone: str, native: Native) -> Eng
         MissingPackage: its library is not installed.
         EngineError: the database can't be opened.
     """
-    engine: Engine = _type_of(name).open(database, time_zone, native)
+    engine: Engine = _type_of(name).at(database, time_zone, native)
     return engine
 
 

@@ -7,7 +7,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -47,7 +47,7 @@ class _Shared:
         # A pending result blocks create_function on its connection, so that the functions have one of their own.
         self.owner = owner
         self.names: set[str] = set()
-        self.native: set[str] = set()
+        self.native: dict[str, Callable[[], None]] = {}
         self._door: NativeDoor | None = None
         self._tried = False
         self.generic: Mapping[str, Answerer] = {}
@@ -99,7 +99,7 @@ class DuckDBEngine(Engine):
         return f"<DuckDBEngine {'owned' if self._owned else 'held'}>"
 
     @classmethod
-    def open(cls, path: str, time_zone: str, native: Native = "auto") -> DuckDBEngine:
+    def at(cls, path: str, time_zone: str, native: Native = "auto") -> DuckDBEngine:
         """A database file, or `:memory:`, whose session is in that time zone.
 
         Raises:
@@ -131,6 +131,10 @@ class DuckDBEngine(Engine):
                 _, type_ = output_type(output, answerer.description.returns, answerer.description.classes)
                 self._create(name, _answering(answerer, output), type_)
         return name
+
+    def open(self, name: str) -> None:
+        if (ready := self._shared.native.get(name)) is not None:
+            ready()
 
     def evaluate(self, expression: str, columns: Mapping[str, pa.Array]) -> pa.Array:
         with self._mapped(), self.connection.cursor() as cursor:
@@ -164,13 +168,13 @@ class DuckDBEngine(Engine):
 
         try:
             what, answer = what_of(held, output), _answering(answerer, output)
-            door.register(
+            ready = door.register(
                 name, wants, what, arrow, lambda arrays: answer(*arrays), labels=held.classes, prepare=prepare
             )
         except NoDoor as reason:
             log.info("%s answers through Arrow: %s", answerer.function, reason)
             return False
-        self._shared.native.add(name)
+        self._shared.native[name] = ready
         return True
 
     def _create(self, name: str, answer: Callable[..., pa.Array], type_: str) -> None:
@@ -285,6 +289,13 @@ class DuckDBEngine(Engine):
     def rows(self, text: str, parameters: Parameters = None) -> Any:
         with self._frames_visible(), self._mapped():
             return self.connection.sql(text, params=parameters) if parameters else self.connection.sql(text)
+
+    def batches(self, text: str, rows: int) -> Iterator[pa.RecordBatch]:
+        with self._frames_visible():
+            try:
+                yield from self.connection.sql(text).to_arrow_reader(rows)
+            except (duckdb.Error, pa.ArrowException, OSError) as error:
+                raise _mapped(error) from error
 
     def table(self, rows: pa.Table) -> Any:
         return self.connection.from_arrow(rows)

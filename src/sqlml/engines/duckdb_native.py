@@ -179,8 +179,10 @@ class NativeDoor:
         labels: Sequence[Any] | None = None,
         keep: object = None,
         prepare: Prepare | None = None,
-    ) -> None:
+    ) -> Callable[[], None]:
         """Make a function callable in the database's SQL; one of the same name and number of arguments is replaced.
+
+        Gives what calls `prepare` ahead of the first chunk.
 
         Args:
             name: the function's.
@@ -222,6 +224,7 @@ class NativeDoor:
             raise NoDoor(str(error)) from error
         finally:
             api.destroy_scalar_function(ctypes.byref(held))
+        return function.ready
 
     def unregister(self, name: str) -> None:
         """Take a function out of the database; queries that run go on. Nothing happens where it is closed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -46,6 +46,10 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def open(self, name: str) -> None:
+        """Make a registered function ready, before a query waits for it."""
+
+    @abstractmethod
     def evaluate(self, expression: str, columns: Mapping[str, pa.Array]) -> pa.Array:
         """The values of a SQL expression over columns by name; raises EngineError."""
 
@@ -80,6 +84,10 @@ class Engine(ABC):
         Raises:
             EngineError: the engine refused it.
         """
+
+    @abstractmethod
+    def batches(self, text: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """A query's rows, about so many at a time; raises EngineError."""
 
     @abstractmethod
     def table(self, rows: pa.Table) -> Any:

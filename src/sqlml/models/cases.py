@@ -192,7 +192,7 @@ def compare_answers(
             flat = got.flatten().field("prob")
         else:
             flat = got.flatten() if pa.types.is_list(got.type) else got
-        found = _widened(found, own, flat)
+        found = widened(found, own, flat)
     if found.label_mismatches:
         return found, f"{found.label_mismatches} of {cases.rows} labels differ from the model's"
     if not found.max_relative <= bound:
@@ -200,7 +200,7 @@ def compare_answers(
     return found, None
 
 
-def _widened(found: Comparison, own: npt.NDArray[Any], got: pa.Array) -> Comparison:
+def widened(found: Comparison, own: npt.NDArray[Any], got: pa.Array) -> Comparison:
     """A comparison with one more output. Beside 0, a difference is relative to a thousandth of the usual answer."""
     if own.dtype.kind != "f":
         wrong = sum(one != other for one, other in zip(own.tolist(), got.to_pylist(), strict=True))

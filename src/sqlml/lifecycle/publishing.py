@@ -1,0 +1,49 @@
+"""A function's expression, put into a database for good: whoever reads that needs neither sqlml nor Python."""
+
+from __future__ import annotations
+
+from sqlml.engines import open_engine
+from sqlml.errors import CannotPublish, SqlmlError
+from sqlml.models.compiled import Compiled
+from sqlml.planner import Target
+from sqlml.programs.publish import duckdb_statements, spark_statements
+from sqlml.programs.sql import NoSql
+
+SPARK = "spark"
+
+
+def statements(target: Target, compiled: Compiled | None, to: str) -> list[str]:
+    """The statements that make a function's macros in a DuckDB file, or Spark's functions where `to` is 'spark'.
+
+    Raises:
+        CannotPublish: its version has no expression that was proved.
+    """
+    held = target.description
+    if compiled is None or "sql" not in held.strategies:
+        reason = held.no_program or held.refused.get("sql") or "it was registered before: register it again"
+        raise CannotPublish(function=target.function.name, model=held.title, reason=reason)
+    publication = compiled.publication()
+    try:
+        return spark_statements(publication) if to == SPARK else duckdb_statements(publication)
+    except NoSql as error:
+        raise CannotPublish(function=target.function.name, model=held.title, reason=str(error)) from error
+
+
+def into_duckdb(made: list[str], path: str) -> None:
+    """Run the statements in a database file, all of them or none.
+
+    Raises:
+        EngineError: the file can't be opened, or another process holds it.
+    """
+    engine = open_engine("duckdb", path, "UTC", "off")
+    try:
+        engine.rows("BEGIN")
+        try:
+            for statement in made:
+                engine.rows(statement)
+        except SqlmlError:
+            engine.rows("ROLLBACK")
+            raise
+        engine.rows("COMMIT")
+    finally:
+        engine.close()
