@@ -9,6 +9,9 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do \
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# What is run a second time, through the other way into DuckDB.
+THROUGH_ARROW := tests/sql/test_values.py tests/sql/test_call_forms.py tests/sql/test_native.py tests/test_connections.py
+
 .PHONY: help demo test lint types docs format clean
 .DELETE_ON_ERROR:
 
@@ -26,6 +29,9 @@ demo: .venv/demo.stamp
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest $(ARGS)
+ifndef ARGS
+	SQLML_NATIVE=off $(BIN)/python -m pytest -q $(THROUGH_ARROW)
+endif
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check

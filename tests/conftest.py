@@ -16,7 +16,7 @@ def settings() -> dict[str, str]:
 @pytest.fixture(scope="session", autouse=True)
 def unset() -> None:
     """Settings of the machine's are not the tests'."""
-    for name in settings().keys() - {"SQLML_TEST_CATALOG_URL"}:
+    for name in settings().keys() - {"SQLML_TEST_CATALOG_URL", "SQLML_CACHE", "SQLML_NATIVE"}:
         del os.environ[name]
 
 

@@ -33,7 +33,7 @@ def test_what_init_comments_out_is_valid(run, tmp_path):
     written = (tmp_path / "p" / "sqlml.toml").read_text()
     bare = "\n".join(line.removeprefix("# ") if " = " in line else line for line in written.splitlines())
     (tmp_path / "p" / "sqlml.toml").write_text(bare)
-    assert set(tomllib.loads(bare)["sqlml"]) == {"registry", "database", "catalog", "trust", "time_zone"}
+    assert set(tomllib.loads(bare)["sqlml"]) == {"registry", "database", "catalog", "trust", "time_zone", "native"}
     load_settings(tmp_path / "p")
 
 

@@ -31,6 +31,9 @@ trust = "data"
 
 # The zone in which timestamps without one are meant.
 time_zone = "UTC"
+
+# Whether kernels run inside DuckDB ("auto") or answer it through Arrow ("off").
+# native = "auto"
 """
 
 FUNCTIONS = """\
