@@ -325,8 +325,7 @@ class Session:
     def function(self, name: str) -> FunctionInfo:
         """Everything about one function; raises UnknownFunction."""
         snapshot = self._backing.catalog.snapshot()
-        version_id = snapshot.function(name).version_id
-        return information(snapshot, name, self._backing.catalog.proof(version_id, "python"))
+        return information(snapshot, name, self._backing.catalog.proof)
 
     def sync(self, name: str | None = None) -> list[Move]:
         """Follow the aliases that functions stand on: a new version takes over once it is loaded and proved.

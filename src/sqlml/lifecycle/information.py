@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlml.catalog import Proof, Snapshot
 from sqlml.models.description import Argument, Description
+from sqlml.planner import choose_strategy
 from sqlml.types import Output
 
 
@@ -28,6 +30,7 @@ class FunctionInfo:
     classes: tuple[Any, ...] | None
     label: str | None
     strategy: str
+    reason: str
     on_null: str
     comment: str | None
     flavour: str
@@ -46,11 +49,12 @@ class FunctionInfo:
         return ", ".join(f"{argument.name} {argument.type}" for argument in self.arguments)
 
 
-def information(snapshot: Snapshot, name: str, proof: Proof | None) -> FunctionInfo:
-    """What the catalog knows of a function; raises UnknownFunction."""
+def information(snapshot: Snapshot, name: str, proof_of: Callable[[int, str], Proof | None]) -> FunctionInfo:
+    """What the catalog knows of a function; raises UnknownFunction. `proof_of` gives a version's, by strategy."""
     function = snapshot.function(name)
     version = snapshot.versions[function.version_id]
     held = Description.from_json(version.description)
+    strategy, reason = choose_strategy(function, held)
     return FunctionInfo(
         name=function.name,
         reference=function.reference,
@@ -64,13 +68,14 @@ def information(snapshot: Snapshot, name: str, proof: Proof | None) -> FunctionI
         outputs=tuple(output for output in held.outputs() if output != "probs"),
         classes=held.classes,
         label=held.label,
-        strategy="python" if function.strategy == "auto" else function.strategy,
+        strategy=strategy,
+        reason=reason,
         on_null=function.on_null,
         comment=function.comment,
         flavour=held.flavour,
         format=held.format,
         requirements=held.requirements,
-        proof=proof,
+        proof=proof_of(function.version_id, strategy),
         created_at=function.created_at,
         updated_at=function.updated_at,
     )

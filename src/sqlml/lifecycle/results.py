@@ -80,7 +80,7 @@ def description(held: FunctionInfo) -> pa.Table:
         ("model", held.model, held.reference),
         ("version", held.version, f"follows @{held.alias}" if held.alias else "pinned"),
         ("run", held.run_id, None),
-        ("strategy", held.strategy, f"{held.flavour}, stored as {held.format}"),
+        ("strategy", held.strategy, f"{held.reason}; {held.flavour}, stored as {held.format}"),
         ("proof", shown, None),
         ("on_null", held.on_null, None),
         ("requirements", "; ".join(held.requirements) or "as logged", None),
