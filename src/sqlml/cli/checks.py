@@ -38,6 +38,7 @@ CORE = (
     "alembic",
     "duckdb",
     "numpy",
+    "platformdirs",
     "prompt_toolkit",
     "pyarrow",
     "pydantic-settings",

@@ -26,14 +26,14 @@ def verify(
     trust_pickle: TrustPickle = False,
     debug: Debug = False,
 ) -> None:
-    """Compare a function's answers with its model's own, and change none of your data.
+    """Compare a function's answers with its model's own.
 
     Example:
       sqlml verify delay_risk
       sqlml verify delay_risk --table flights
       sqlml verify delay_risk --table "'flights.parquet'"
 
-    Without a table the version is fetched and proved anew. With one, the first
+    Your data stay as they are. Without a table the version is fetched and proved anew. With one, the first
     rows that differ are printed, and the exit code is 1.
     """
     with opened(project, database, trust_pickle=trust_pickle) as session:
@@ -74,13 +74,13 @@ def publish(
     project: Project = None,
     debug: Debug = False,
 ) -> None:
-    """Write a function into a DuckDB file as macros, which any client uses without Python.
+    """Write a function into a DuckDB file as macros.
 
     Example:
       sqlml publish delay_risk --to scores.duckdb
       sqlml publish delay_risk --to spark
 
-    It stays at the version that answers now: publish it again when that changes.
+    Any client runs them, without Python. It stays at the version that answers now: publish it again when that changes.
     """
     with opened(project) as session:
         made = session.statements(name, to) if plan or to == "spark" else session.publish(name, to)
