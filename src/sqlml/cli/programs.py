@@ -33,8 +33,8 @@ def verify(
       sqlml verify delay_risk --table flights
       sqlml verify delay_risk --table "'flights.parquet'"
 
-    Your data stay as they are. Without a table the version is fetched and proved anew. With one, the first
-    rows that differ are printed, and the exit code is 1.
+    Your data stay as they are. Without a table the version is fetched and proved
+    anew. With one, the first rows that differ are shown, and the exit code is 1.
     """
     with opened(project, database, trust_pickle=trust_pickle) as session:
         if table is None:
@@ -80,7 +80,8 @@ def publish(
       sqlml publish delay_risk --to scores.duckdb
       sqlml publish delay_risk --to spark
 
-    Any client runs them, without Python. It stays at the version that answers now: publish it again when that changes.
+    Any client runs them, without Python. It stays at the version that answers
+    now: publish it again when that changes.
     """
     with opened(project) as session:
         made = session.statements(name, to) if plan or to == "spark" else session.publish(name, to)
