@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from itertools import count
 
+from sqlml.programs import program
+
 # The image's header, by place.
 TILE, REGISTERS, KEYS, BYTES, CODE, CODE_LENGTH, CONSTANTS = range(7)
 INPUTS, INPUT_COUNT, OUTPUTS, OUTPUT_COUNT, STRICT = range(7, 12)
@@ -103,46 +105,9 @@ RANK_SET = next(_numbers)  # key register, r, how many
 TREES = next(_numbers)  # t, how many trees, whether sums are float32, the plane of the leaves' bits
 WALK = next(_numbers)  # t, how many trees, whether sums are float32, whether ranks have two bytes
 
-ARITHMETIC_CODES = {
-    name: i
-    for i, name in enumerate(
-        ("add", "subtract", "multiply", "divide", "minimum", "maximum", "equal", "greater", "greater_equal")
-    )
-}
+ARITHMETIC_CODES = {name: i for i, name in enumerate(program.ARITHMETIC)}
 PAIR_CODES = {name: i for i, name in enumerate(("sum", "product", "maximum", "minimum", "divide", "power", "subtract"))}
-APPLY_CODES = {
-    name: i
-    for i, name in enumerate(
-        (
-            "abs",
-            "cbrt",
-            "cos",
-            "exp",
-            "expm1",
-            "float32",
-            "floor",
-            "is_missing",
-            "log",
-            "log10",
-            "log1p",
-            "log2",
-            "negative",
-            "normal_cdf",
-            "not",
-            "reciprocal",
-            "relu",
-            "rint",
-            "sigmoid",
-            "sign",
-            "sin",
-            "sqrt",
-            "square",
-            "tan",
-            "tanh",
-            "trunc",
-        )
-    )
-}
+APPLY_CODES = {name: i for i, name in enumerate(program.APPLIED)}
 
 # The keys that stand before a dictionary's own.
 MISSING, UNKNOWN, FIRST_KEY = range(3)
