@@ -9,15 +9,15 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do \
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# What is run a second time, through the other way into DuckDB.
 THROUGH_ARROW := tests/sql/test_values.py tests/sql/test_call_forms.py tests/sql/test_native.py tests/test_connections.py
 
-.PHONY: help demo test lint types docs format clean
+.PHONY: help demo test test-arrow lint types docs format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install sqlml with its demo, and run it"
 	@echo "make test    install everything the tests need, and run them"
+	@echo "make test-arrow  run the contract's tests with native = off"
 	@echo "make lint    check the style of the code"
 	@echo "make types   check the types"
 	@echo "make format  rewrite the code in the style that lint checks"
@@ -29,9 +29,10 @@ demo: .venv/demo.stamp
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest $(ARGS)
-ifndef ARGS
+
+# The contract once more, through the other way into DuckDB.
+test-arrow: .venv/dev.stamp
 	SQLML_NATIVE=off $(BIN)/python -m pytest -q $(THROUGH_ARROW)
-endif
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check

@@ -79,7 +79,7 @@ def test_show_and_describe(reader):
         "no, yes",
         "churn",
         "1",
-        "python",
+        "kernel",
     )
     assert "0 labels differ" in told["proof"]
 
