@@ -35,10 +35,11 @@ from sqlml.query.statements import (
     Query,
     ShowFunctions,
     Statement,
+    keeps_text,
     mentions,
     read,
 )
-from sqlml.query.text import is_word, numbered_placeholders, outermost, tokenize
+from sqlml.query.text import numbered_placeholders, tokenize
 from sqlml.types import Output
 
 
@@ -175,7 +176,7 @@ class Session:
         if "sqlml" in text.casefold():
             self._show_catalog()
         plan = self._plan(text)
-        if plan.calls and not _keeps_text(text, self._engine.dialect):
+        if plan.calls and not keeps_text(text, self._engine.dialect):
             for call in plan.calls:
                 # Here, so that a model that can't be loaded is one clear error and not a query's failure.
                 self._backing.answerer(call.target).open()
@@ -242,7 +243,7 @@ class Session:
             callable_name=self._callable_name,
             engine=self._engine.name,
             rewrites=rewrites,
-            stored=_keeps_text(numbered, dialect),
+            stored=keeps_text(numbered, dialect),
         )
 
     def _predicted(self, target: str) -> Predicted:
@@ -365,8 +366,7 @@ class Session:
             UnknownFunction: `name` is none.
             CannotPublish: its version is no SQL expression that was proved.
         """
-        snapshot = self._backing.catalog.snapshot()
-        target = current_target(snapshot, snapshot.function(name))
+        target = self._target(name)
         compiled = self._backing.answerer(target).compiled() if target.description.program else None
         return publishing.statements(target, compiled, to)
 
@@ -398,9 +398,13 @@ class Session:
             UnknownFunction: `name` is none.
             ModelError: the model itself can't be loaded here.
         """
-        snapshot = self._backing.catalog.snapshot()
-        target = current_target(snapshot, snapshot.function(name))
+        target = self._target(name)
         return verify(self._engine, self._backing.answerer(target), table, told)
+
+    def _target(self, name: str) -> Target:
+        """A function at the version that answers now; raises UnknownFunction."""
+        snapshot = self._backing.catalog.snapshot()
+        return current_target(snapshot, snapshot.function(name))
 
     def prove(self, name: str) -> list[Proof]:
         """Fetch, try and prove a function's version anew; gives what each strategy was compared on.
@@ -411,8 +415,7 @@ class Session:
         """
         snapshot = self._backing.catalog.snapshot()
         version = snapshot.versions[snapshot.function(name).version_id]
-        reference = f"models:/{version.model}/{version.version}" if version.version else version.model
-        version_id = self._backing.registrar.adopt(ModelReference.parse(reference))
+        version_id = self._backing.registrar.adopt(ModelReference.parse(version.uri))
         self._publish(self._backing.catalog.snapshot())
         return self._backing.catalog.proofs(version_id)
 
@@ -480,18 +483,3 @@ def _names(snapshot: Snapshot) -> dict[str, tuple[str, Output]]:
         for function in snapshot.functions.values()
         for suffix, output in SUFFIXES.items()
     }
-
-
-_MODIFIERS = ("or", "replace", "temp", "temporary", "if", "not", "exists", "unique", "recursive")
-
-
-def _keeps_text(text: str, dialect: str) -> bool:
-    """Whether a statement makes something that keeps its text: a view, a macro, a column's default, check or index."""
-    tokens = tokenize(text, dialect) or []
-    words = [token.text.casefold() for token in tokens[:8] if not is_word(token, *_MODIFIERS)]
-    match words:
-        case ["create", "view" | "macro" | "function" | "index", *_] | ["alter", *_]:
-            return True
-        case ["create", "table", *_]:
-            return not any(is_word(token, "as") for token in outermost(tokens))
-    return False

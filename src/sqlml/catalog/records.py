@@ -73,6 +73,11 @@ class Version:
     description: Mapping[str, Any]
     created_at: datetime
 
+    @property
+    def uri(self) -> str:
+        """What names just this version in its registry."""
+        return f"models:/{self.model}/{self.version}" if self.version else self.model
+
 
 @dataclass(frozen=True)
 class Proof:

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 from sqlml.engines import duckdb_layout as l_
 from sqlml.engines.duckdb_layout import Shape, Want
 from sqlml.programs.kernel.memory import F32, F64, I32, I64, U8, native
+from sqlml.programs.objects import object_of
 
 f64_at, f64_get, f64_put = F64
 f32_at, _, f32_put = F32
@@ -378,14 +379,4 @@ def build(symbols: Mapping[str, int]) -> bytes:
                 ret i64 %found
             }}
         """
-    module = llvm.parse_assembly(text)
-    module.verify()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    machine = target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
-        opt=3,
-        reloc="pic",
-        codemodel="default",
-    )
-    return bytes(machine.emit_object(module))
+    return object_of(text)

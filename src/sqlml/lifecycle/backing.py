@@ -101,8 +101,7 @@ class Backing:
         held, version, store = target.description, target.version, self.reader.store
         if not store.folder(version.digest).is_dir():
             # A team's catalog knows versions that this machine has not seen yet; the digest is checked below.
-            uri = f"models:/{version.model}/{version.version}" if version.version else version.model
-            self.reader.fetch(ModelReference.parse(uri))
+            self.reader.fetch(ModelReference.parse(version.uri))
         folder = store.verify(version.digest, version.manifest, held.title)
         trusted = self.registrar.trust or self.catalog.is_trusted(version.digest)
         fitted = readers.load(held.reader, folder, held.options, trusted=trusted, model=held.title)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -70,16 +71,21 @@ def prove_expression(description: Description, programs: Path, open_engine: Call
         found, reason = Comparison(cases.rows, 0, 0.0, 0.0, 0.0), f"the engine refused it: {str(error).splitlines()[0]}"
     finally:
         engine.close()
-    proof = Proof(
-        strategy="sql",
-        rows=found.rows,
-        label_mismatches=found.label_mismatches,
-        max_absolute=found.max_absolute,
-        max_relative=found.max_relative,
-        seconds=time.perf_counter() - started,
-        accepted=reason is None,
-        reason=reason,
-    )
+    proof = proof_of("sql", asdict(replace(found, seconds=time.perf_counter() - started)), reason)
     if reason is not None:
         return Expressed(replace(description, refused={**description.refused, "sql": reason}), proof)
     return Expressed(replace(description, strategies=("sql", *description.strategies)), proof)
+
+
+def proof_of(strategy: str, figures: Mapping[str, Any], reason: str | None) -> Proof:
+    """A strategy's proof of a comparison's figures; `reason` says why it may not answer, None where it may."""
+    return Proof(
+        strategy=strategy,
+        rows=int(figures["rows"]),
+        label_mismatches=int(figures["label_mismatches"]),
+        max_absolute=float(figures["max_absolute"]),
+        max_relative=float(figures["max_relative"]),
+        seconds=float(figures["seconds"]),
+        accepted=reason is None,
+        reason=reason,
+    )

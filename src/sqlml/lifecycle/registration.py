@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from sqlml.catalog import Catalog, Proof, Snapshot
+from sqlml.catalog import Catalog, Snapshot
 from sqlml.engines import open_engine
 from sqlml.engines.engine import Engine
 from sqlml.errors import FunctionExists, ModelFailedToLoad, NameReserved, NameTaken
-from sqlml.lifecycle.proving import prove_expression
+from sqlml.lifecycle.proving import proof_of, prove_expression
+from sqlml.models.cases import TOLERANCE
 from sqlml.models.reading import ModelReader
 from sqlml.models.reference import ModelReference
 from sqlml.query.calls import SUFFIXES
@@ -20,8 +20,6 @@ from sqlml.query.statements import GENERIC, check_option
 log = logging.getLogger("sqlml")
 
 _RESERVED = frozenset({*GENERIC, "explain", "sqlml", "ml"})
-_TOLERANCE = 1e-9
-"""The largest relative difference between two sums of the same floats in another order that still proves a path."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +64,15 @@ class Registrar:
         trusted = self.trust or trust_pickle or self.catalog.is_trusted(artifact.digest)
         tried = self.reader.describe(artifact, trusted=trusted)
         description, figures = tried.description, tried.proof
-        accepted = figures["label_mismatches"] == 0 and not figures["max_relative"] > _TOLERANCE
-        proof = _proof("python", figures, None if accepted else "its answers to a batch differ from the model's own")
+        accepted = figures["label_mismatches"] == 0 and not figures["max_relative"] > TOLERANCE
+        proof = proof_of("python", figures, None if accepted else "its answers to a batch differ from the model's own")
         if not accepted:
             found = (
                 f"{proof.label_mismatches} labels of {proof.rows} rows, relative difference {proof.max_relative:.3g}"
             )
             error = f"answers through Arrow that are not its own to the same rows ({found})"
             raise ModelFailedToLoad(model=artifact.title, library="the proof", error=error)
-        proofs = [proof, *(_proof(one["strategy"], one, one["reason"]) for one in tried.compiled)]
+        proofs = [proof, *(proof_of(one["strategy"], one, one["reason"]) for one in tried.compiled)]
         if description.program is not None:
             expressed = prove_expression(description, self.reader.store.programs, _empty_engine)
             description = expressed.description
@@ -211,16 +209,3 @@ class Registrar:
 
 def _empty_engine() -> Engine:
     return open_engine("duckdb", ":memory:", "UTC", "off")
-
-
-def _proof(strategy: str, figures: Mapping[str, Any], reason: str | None) -> Proof:
-    return Proof(
-        strategy=strategy,
-        rows=int(figures["rows"]),
-        label_mismatches=int(figures["label_mismatches"]),
-        max_absolute=float(figures["max_absolute"]),
-        max_relative=float(figures["max_relative"]),
-        seconds=float(figures["seconds"]),
-        accepted=reason is None,
-        reason=reason,
-    )

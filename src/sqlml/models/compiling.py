@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +21,6 @@ from sqlml.programs.kernel.image import NotLowered
 from sqlml.programs.program import Program
 from sqlml.programs.simplify import compact, prune
 from sqlml.programs.store import save
-
-log = logging.getLogger("sqlml")
 
 
 @dataclass(frozen=True)

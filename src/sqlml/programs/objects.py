@@ -15,8 +15,6 @@ from typing import Any
 
 import platformdirs
 
-_SYMBOL_LIBRARIES = (None, "libm.so.6")
-
 
 class NoObject(Exception):
     """Why there is no native code here."""
@@ -95,6 +93,23 @@ def _key(sources: Sequence[str]) -> str:
     machine = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), platform.platform(), sys.version)
     held.update("\n".join((numba, llvmlite, *machine)).encode())
     return held.hexdigest()[:32]
+
+
+def object_of(assembly: str) -> bytes:
+    """Object code for this processor, from LLVM's assembly."""
+    import llvmlite.binding as llvm
+
+    module = llvm.parse_assembly(assembly)
+    module.verify()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    machine = target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        reloc="pic",
+        codemodel="default",
+    )
+    return bytes(machine.emit_object(module))
 
 
 def load_object(data: bytes, symbols: Mapping[str, int]) -> Loaded:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlglot import Token, TokenType
 
 from sqlml.errors import SyntaxMistake, UnknownOption, did_you_mean, quoted
-from sqlml.query.text import is_word, parts, statements, tokenize
+from sqlml.query.text import is_word, outermost, parts, statements, tokenize
 from sqlml.types import NULL_POLICIES, STRATEGIES, Output
 
 GENERIC: Mapping[str, Output] = {
@@ -238,3 +238,18 @@ class _Reader:
     def end(self) -> None:
         if self.tokens:
             raise self.fail("the end of the statement")
+
+
+_MODIFIERS = ("or", "replace", "temp", "temporary", "if", "not", "exists", "unique", "recursive")
+
+
+def keeps_text(text: str, dialect: str) -> bool:
+    """Whether a statement makes something that keeps its text: a view, a macro, a column's default, check or index."""
+    tokens = tokenize(text, dialect) or []
+    words = [token.text.casefold() for token in tokens[:8] if not is_word(token, *_MODIFIERS)]
+    match words:
+        case ["create", "view" | "macro" | "function" | "index", *_] | ["alter", *_]:
+            return True
+        case ["create", "table", *_]:
+            return not any(is_word(token, "as") for token in outermost(tokens))
+    return False

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import llvmlite.binding as llvm
 from numba.core import types
 
+from sqlml.programs.kernel.layout import ENTRY
 from sqlml.programs.kernel.machine import run
-
-ENTRY = "sqlml_run"
+from sqlml.programs.objects import object_of
 
 
 def build() -> bytes:
@@ -26,14 +25,4 @@ def build() -> bytes:
             ret i64 %found
         }}
     """
-    module = llvm.parse_assembly(compiled.library.get_llvm_str() + entry)
-    module.verify()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    machine = target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
-        opt=3,
-        reloc="pic",
-        codemodel="default",
-    )
-    return bytes(machine.emit_object(module))
+    return object_of(compiled.library.get_llvm_str() + entry)

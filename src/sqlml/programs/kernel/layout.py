@@ -11,6 +11,9 @@ from itertools import count
 
 from sqlml.programs import program
 
+ENTRY = "sqlml_run"
+"""The machine's name to the outside."""
+
 # The image's header, by place.
 TILE, REGISTERS, KEYS, BYTES, CODE, CODE_LENGTH, CONSTANTS = range(7)
 INPUTS, INPUT_COUNT, OUTPUTS, OUTPUT_COUNT, STRICT = range(7, 12)

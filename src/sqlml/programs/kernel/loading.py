@@ -6,11 +6,11 @@ import importlib.util
 import logging
 import threading
 
+from sqlml.programs.kernel.layout import ENTRY
 from sqlml.programs.objects import NoObject, cached_object, load_object
 
 log = logging.getLogger("sqlml")
 
-ENTRY = "sqlml_run"
 _PARTS = ("build", "columns", "forest", "functions", "layout", "machine", "memory")
 _SOURCES = tuple(f"sqlml.programs.kernel.{name}" for name in _PARTS)
 _lock = threading.Lock()
