@@ -1,5 +1,5 @@
 # Everything runs in .venv, which make fills by itself: Python 3.11 or later and make are all that must be there.
-# `make test ARGS="-k layers"` passes arguments on to pytest.
+# `make test ARGS="-k layers"` passes arguments on to pytest; JOBS is how many processes share the tests.
 
 # The first Python that is new enough and can make an environment; `make PYTHON=/path/to/python` overrules the search.
 # constraints.txt was resolved with 3.11, so that one comes first.
@@ -7,6 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 	&& echo $$python && break; done)
 BIN := .venv/bin
+JOBS ?= 2
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 THROUGH_ARROW := tests/sql/test_values.py tests/sql/test_call_forms.py tests/sql/test_native.py tests/test_connections.py
@@ -28,7 +29,7 @@ demo: .venv/demo.stamp
 	$(BIN)/sqlml demo
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # The contract once more, through the other way into DuckDB.
 test-arrow: .venv/dev.stamp

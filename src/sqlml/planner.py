@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlml.binder import Binder, ColumnsOf, Piece
@@ -40,16 +40,21 @@ class Target:
 
 @dataclass(frozen=True)
 class PlannedCall:
-    """One call: what it means and what stands in its place."""
+    """One call: what it means and what stands in its place.
+
+    `shared` are all outputs that its function gives, in a struct: those that the query asks of the same row.
+    """
 
     target: Target
     output: Output
+    shared: tuple[Output, ...]
     name: str
     span: Span
     form: str
     bound: tuple[tuple[str, str], ...]
     pieces: tuple[Piece, ...]
     row_names: tuple[str, ...] | None
+    as_row: bool
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def _lines(plan: Plan) -> list[str]:
             continue
         lines.append(title)
         if binding in shown:
-            lines.append("  strategy and arguments as above")
+            lines.append("  strategy and arguments as above" + (", in one evaluation" if len(call.shared) > 1 else ""))
         else:
             lines += [
                 f"  strategy: {target.strategy}, for {target.reason}",
@@ -233,7 +238,7 @@ def plan_query(
     snapshot: Snapshot,
     *,
     columns_of: ColumnsOf,
-    callable_name: Callable[[Target, Output, bool], str],
+    callable_name: Callable[[Target, Sequence[Output], bool], str],
     engine: str,
     rewrites: Sequence[str] = (),
     stored: bool = False,
@@ -245,7 +250,7 @@ def plan_query(
         calls: what `find_calls` found in it.
         snapshot: the catalog, which names the versions once for the whole statement.
         columns_of: the engine's answer to which columns a query has; may raise EngineError.
-        callable_name: what a target's output is called in the engine, by its columns or (True) by a row.
+        callable_name: what a target's outputs are called in the engine, by its columns or (True) by a row.
         engine: the engine's name.
         rewrites: what was already changed in the text.
         stored: the engine keeps the text (a view, a macro), so that functions must go by their public names.
@@ -254,7 +259,9 @@ def plan_query(
         SqlmlError: whatever stands against a call.
     """
     name_of = _stored_name if stored else callable_name
-    planned = [_plan_call(text, call, target_of(snapshot, call), columns_of, name_of, stored=stored) for call in calls]
+    planned = [_plan_call(text, call, target_of(snapshot, call), columns_of, stored=stored) for call in calls]
+    shared = planned if stored else _sharing(calls, planned)
+    planned = [replace(call, name=name_of(call.target, call.shared, call.as_row)) for call in shared]
     if stored:
         for call in planned:
             if call.target.pinned or call.output == "probs":
@@ -266,8 +273,20 @@ def plan_query(
     return Plan(text, sql, tuple(planned), tuple(rewrites), engine)
 
 
-def _stored_name(target: Target, output: Output, _row: bool) -> str:
-    return identifier(target.function.name + SUFFIX_OF[output])
+def _stored_name(target: Target, outputs: Sequence[Output], _row: bool) -> str:
+    return identifier(target.function.name + SUFFIX_OF[outputs[0]])
+
+
+def _sharing(calls: Sequence[Call], planned: Sequence[PlannedCall]) -> list[PlannedCall]:
+    """The calls, those that ask a kernel for several outputs of one row, in one place, made to share its evaluation."""
+    asked: dict[Any, dict[Output, None]] = {}
+    keys = [(call.target.key, call.bound, found.scope) for found, call in zip(calls, planned, strict=True)]
+    for key, call in zip(keys, planned, strict=True):
+        asked.setdefault(key, {})[call.output] = None
+    return [
+        replace(call, shared=tuple(sorted(asked[key]))) if call.target.strategy == "kernel" else call
+        for key, call in zip(keys, planned, strict=True)
+    ]
 
 
 def _render(text: str, calls: Sequence[PlannedCall], stored: bool) -> str:
@@ -287,7 +306,8 @@ def _render(text: str, calls: Sequence[PlannedCall], stored: bool) -> str:
             # A stored call is bound again by whoever reads the view, at the version that answers then.
             fields = zip(call.row_names, pieces, strict=True)
             return f"{call.name}(struct_pack({', '.join(f'{identifier(field)} := {sql}' for field, sql in fields)}))"
-        return f"{call.name}({', '.join(pieces)})"
+        called = f"{call.name}({', '.join(pieces)})"
+        return f"({called}).{call.output}" if len(call.shared) > 1 else called
 
     return within(Span(0, len(text)))
 
@@ -297,7 +317,6 @@ def _plan_call(
     call: Call,
     target: Target,
     columns_of: ColumnsOf,
-    name_of: Callable[[Target, Output, bool], str],
     *,
     stored: bool,
 ) -> PlannedCall:
@@ -312,5 +331,6 @@ def _plan_call(
     labels = names or [argument.name for argument in (arguments if stored else target.description.taken)]
     shown = [piece if isinstance(piece, str) else text[piece.start : piece.end] for piece in pieces]
     bound = (("a row", shown[0]),) if as_row else tuple(zip(labels, shown, strict=True))
-    name = name_of(target, call.output, as_row)
-    return PlannedCall(target, call.output, name, call.span, form, bound, tuple(pieces), names)
+    return PlannedCall(
+        target, call.output, (call.output,), "", call.span, form, bound, tuple(pieces), names, as_row=as_row
+    )

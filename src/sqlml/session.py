@@ -268,8 +268,8 @@ class Session:
             model = snapshot.versions[snapshot.function(name).version_id].model
             self._backing.registrar.ensure(model, alias=alias, version=number)
 
-    def _callable_name(self, target: Target, output: Output, as_row: bool) -> str:
-        return self._engine.register(self._backing.answerer(target), output, as_row=as_row)
+    def _callable_name(self, target: Target, outputs: Sequence[Output], as_row: bool) -> str:
+        return self._engine.register(self._backing.answerer(target), outputs, as_row=as_row)
 
     def register(
         self,

@@ -107,3 +107,12 @@ def output_type(output: Output, returns: Returns, classes: Sequence[Any] | None)
         return pa.map_(ARROW[label], pa.float64()), f"MAP({label}, DOUBLE)"
     struct = pa.struct([("label", ARROW[label]), ("prob", pa.float64())])
     return pa.list_(struct), f"STRUCT(label {label}, prob DOUBLE)[]"
+
+
+def result_type(outputs: Sequence[Output], returns: Returns, classes: Sequence[Any] | None) -> tuple[pa.DataType, str]:
+    """The Arrow and the SQL type of one output, or of several in a struct with a field each."""
+    if len(outputs) == 1:
+        return output_type(outputs[0], returns, classes)
+    types = {output: output_type(output, returns, classes) for output in outputs}
+    fields = ", ".join(f'"{output}" {sql}' for output, (_, sql) in types.items())
+    return pa.struct([(output, arrow) for output, (arrow, _) in types.items()]), f"STRUCT({fields})"

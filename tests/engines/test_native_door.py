@@ -53,7 +53,7 @@ def register(door, name, inputs, what=What.VALUE, result=None, slow=never, *, we
     held = image(*(weights or [1.0] * len(inputs)), classes=len(labels or [0]))
     result = result or pa.float64()
     door.register(
-        name, inputs, what, result, slow, run=linear.address, image=held.ctypes.data, labels=labels, keep=held
+        name, inputs, [what], result, slow, run=linear.address, image=held.ctypes.data, labels=labels, keep=held
     )
 
 
@@ -251,7 +251,7 @@ def test_whatever_the_slow_path_gives(con, door, type_, values):
         # A slice, whose buffers begin elsewhere.
         return pa.array([values[0], *cells], type_)[1:]
 
-    door.register("f", None, None, type_, slow)
+    door.register("f", None, [], type_, slow)
     found = column(con, "SELECT f(i, 'any', 3) FROM range(5000) r(i) ORDER BY i")
     plain = [dict(value) if pa.types.is_map(type_) and value is not None else value for value in values]
     assert found == [plain[i % len(values)] for i in range(5000)]
@@ -366,7 +366,7 @@ def held_image(*weights):
 def test_a_function_that_duckdb_lets_go_of_is_let_go_of(con, door):
     def register_held(door, name, held):
         door.register(
-            name, [NUMBER], What.VALUE, pa.float64(), never, run=linear.address, image=held.ctypes.data, keep=held
+            name, [NUMBER], [What.VALUE], pa.float64(), never, run=linear.address, image=held.ctypes.data, keep=held
         )
 
     held = held_image(2.0)
@@ -412,7 +412,7 @@ def test_a_label_outlives_its_function(con, door):
 
 def test_a_type_that_no_function_can_have(con, door):
     with pytest.raises(NoDoor, match=r"date32.* is no type"):
-        door.register("f", None, None, pa.date32(), never)
+        door.register("f", None, [], pa.date32(), never)
     with pytest.raises(NoDoor, match="LABEL can't be written as date32"):
         register(door, "f", [NUMBER], What.LABEL, pa.date32(), labels=["a"])
 
@@ -551,7 +551,8 @@ assert status() == (True, None)
 run = callback().address("sqlml_door_trial")
 con = duckdb.connect(sys.argv[1])
 def register(con):
-    open_door(con).register("f", [0], What.VALUE, pa.float64(), lambda given: pa.array([1.5] * len(given[0])), run=run)
+    slow = lambda given: pa.array([1.5] * len(given[0]))
+    open_door(con).register("f", [0], [What.VALUE], pa.float64(), slow, run=run)
 def ask(con):
     assert con.execute("SELECT f('x')").fetchall() == [(1.5,)]
     assert con.execute("SELECT sum(f(i::DOUBLE)) FROM range(10000) r(i)").fetchall() == [(99990000.0,)]
@@ -662,7 +663,7 @@ def test_the_machine_itself(con, door):
     def slow(arrays):
         return pa.array([[("slow", 0.0)]] * len(arrays[0]), type_)
 
-    door.register("f", [NUMBER, TEXT], What.PROBABILITIES, type_, slow, run=machine(), image=lowered.address,
+    door.register("f", [NUMBER, TEXT], [What.PROBABILITIES], type_, slow, run=machine(), image=lowered.address,
                   labels=["no", "yes", "thirteen labels"], keep=lowered)  # fmt: skip
     words = ", ".join(f"'{word}'" for word in WORDS)
     con.execute(f"CREATE TABLE t AS SELECT i % 7 / 2.0 AS x, [{words}][1 + i % 5] AS c, i FROM range(10000) r(i)")

@@ -58,6 +58,25 @@ def holed(rows, columns):
     return rows
 
 
+@pytest.mark.parametrize(("name", "table"), [("logit", "pairs"), ("churn", "people")])
+@pytest.mark.parametrize("row", ["t", "struct_pack({})"])
+def test_outputs_asked_together_are_those_asked_alone(doors, people, pairs, name, table, row):
+    rows = {"people": people, "pairs": pairs}[table]
+    row = row.format(", ".join(f"{column} := {column}" for column in rows.columns))
+    fill(doors, holed_rows=holed(rows, list(rows.columns[1:3])))
+    calls = [f"{name}_by_kernel{suffix}({row})" for suffix in ("", "_score", "_proba")]
+    calls += [f"predict_score('{name}_by_python', t)"]
+    together = f"SELECT {', '.join(calls)} FROM holed_rows AS t ORDER BY id"
+    assert all(len(call.shared) == 3 for call in doors.explain(together).calls[:3])
+    alone = [doors.sql(f"SELECT {call} FROM holed_rows AS t ORDER BY id").fetchall() for call in calls]
+    found = list(zip(*doors.sql(together).fetchall(), strict=True))
+    assert found == [tuple(value for (value,) in column) for column in alone]
+    assert None in found[0]
+    same(found[1], list(found[3]))
+    predicted = doors.sql(f"FROM ML.PREDICT(MODEL {name}_by_kernel, TABLE holed_rows) ORDER BY id").fetchall()
+    assert [values[-2] for values in predicted] == list(found[0])
+
+
 @pytest.mark.parametrize("name", ["logit", "line", "churn"])
 def test_a_null_is_the_same_to_each(doors, people, pairs, name):
     table = holed(people, ["tenure", "plan"]) if name == "churn" else holed(pairs, ["a", "b"])
@@ -135,9 +154,12 @@ def test_verify_compares_on_your_rows(strategies, people, monkeypatch):
         assert (found.rows, found.label_mismatches, found.differing) == (len(people), 0, ())
         assert told == [len(people)]
         assert {proof.strategy for proof in db.prove("churn_by_kernel")} >= {"kernel", "python"}
-    answer = Compiled.__call__
-    first = lambda self, output, given: answer(self, output, given).take([0] * len(given[0]))  # noqa: E731
-    monkeypatch.setattr(Compiled, "__call__", first)
+    answer = Compiled.together
+
+    def first(self, outputs, given):
+        return [array.take([0] * len(given[0])) for array in answer(self, outputs, given)]
+
+    monkeypatch.setattr(Compiled, "together", first)
     with sqlml.connect(project=strategies, native="off") as db:
         fill(db, people=people)
         found = db.verify("churn_by_kernel", "people")

@@ -24,7 +24,7 @@ from sqlml.programs.kernel.loading import machine
 from sqlml.programs.publish import Published, macro_body
 from sqlml.query.calls import SUFFIX_OF
 from sqlml.query.text import identifier, literal
-from sqlml.types import Native, Output, output_type
+from sqlml.types import Native, Output, result_type
 
 log = logging.getLogger("sqlml")
 
@@ -117,19 +117,19 @@ class DuckDBEngine(Engine):
             types = [_fields_of(type_) for type_ in relation.types]
             return [Column(name, fields) for name, fields in zip(_original(relation.columns), types, strict=True)]
 
-    def register(self, answerer: Answerer, output: Output, *, as_row: bool = False) -> str:
+    def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
         key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
-        name = f"__sqlml_{self._shared.token}_{key}_{answerer.function}_{output}".lower()
-        if not as_row and answerer.strategy == "sql" and output != "probs":
-            return self._expression(f"{name}_sql", answerer, output)
+        name = f"__sqlml_{self._shared.token}_{key}_{answerer.function}_{'_'.join(outputs)}".lower()
+        if not as_row and answerer.strategy == "sql" and len(outputs) == 1 and outputs[0] != "probs":
+            return self._expression(f"{name}_sql", answerer, outputs[0])
         with self._shared.lock:
             native = f"{name}_native"
             compiles = not as_row and answerer.strategy != "python"
-            if compiles and (native in self._shared.native or self._native(native, answerer, output)):
+            if compiles and (native in self._shared.native or self._native(native, answerer, outputs)):
                 return native
             if name not in self._shared.names:
-                _, type_ = output_type(output, answerer.description.returns, answerer.description.classes)
-                self._create(name, _answering(answerer, output), type_)
+                _, type_ = result_type(outputs, answerer.description.returns, answerer.description.classes)
+                self._create(name, _answering(answerer, outputs), type_)
         return name
 
     def open(self, name: str) -> None:
@@ -152,24 +152,24 @@ class DuckDBEngine(Engine):
             self._macro(name, f"({', '.join(names)}) AS {body}")
         return name
 
-    def _native(self, name: str, answerer: Answerer, output: Output) -> bool:
+    def _native(self, name: str, answerer: Answerer, outputs: Sequence[Output]) -> bool:
         """Register the kernel by the native door; False where there is no door or no machine."""
         door, held = self._shared.door(self._native_setting), answerer.description
         if door is None or machine() is None:
             return False
-        arrow, _ = output_type(output, held.returns, held.classes)
+        arrow, _ = result_type(outputs, held.returns, held.classes)
         wants = [Want.TEXT if argument.type == "VARCHAR" else Want.NUMBER for argument in held.taken]
 
         def prepare() -> tuple[int, int, object]:
             compiled = answerer.compiled()
             assert compiled is not None
-            image = compiled.image(output)
+            image = compiled.image(outputs)
             return machine() or 0, image.address, image
 
         try:
-            what, answer = what_of(held, output), _answering(answerer, output)
+            whats, answer = [what_of(held, output) for output in outputs], _answering(answerer, outputs)
             ready = door.register(
-                name, wants, what, arrow, lambda arrays: answer(*arrays), labels=held.classes, prepare=prepare
+                name, wants, whats, arrow, lambda arrays: answer(*arrays), labels=held.classes, prepare=prepare
             )
         except NoDoor as reason:
             log.info("%s answers through Arrow: %s", answerer.function, reason)
@@ -199,11 +199,11 @@ class DuckDBEngine(Engine):
         for output in answerer.description.outputs():
             if output not in SUFFIX_OF:
                 continue
-            of_row = self.register(answerer, output, as_row=len(names) > 1)
+            of_row = self.register(answerer, [output], as_row=len(names) > 1)
             macro = answerer.function + SUFFIX_OF[output]
             overloads = f"({row}) AS {of_row}({row})"
             if by_name:
-                overloads += f", ({parameters}) AS {self.register(answerer, output)}({taken})"
+                overloads += f", ({parameters}) AS {self.register(answerer, [output])}({taken})"
             self._macro(macro, overloads)
         lacking = SUFFIX_OF.keys() - set(answerer.description.outputs())
         self._drop_macros({answerer.function + SUFFIX_OF[output] for output in lacking})
@@ -398,9 +398,10 @@ def _do(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
     connection.execute(statement).fetchall()
 
 
-def _answering(answerer: Answerer, output: Output) -> Callable[..., pa.Array]:
+def _answering(answerer: Answerer, outputs: Sequence[Output]) -> Callable[..., pa.Array]:
     def answer(*given: pa.ChunkedArray) -> pa.Array:
-        return answerer(output, [_renamed_back(array) for array in given])
+        answers = answerer.together(outputs, [_renamed_back(array) for array in given])
+        return answers[0] if len(outputs) == 1 else pa.StructArray.from_arrays(answers, names=list(outputs))
 
     return answer
 

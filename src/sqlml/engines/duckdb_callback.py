@@ -99,11 +99,12 @@ def _init(info: int) -> int:
     """Make a thread's state, in one piece of memory."""
     context = i64_at(context_of_init(info))
     inputs, capacity = i64_get(context, l_.INPUT_COUNT), i64_get(context, l_.CAPACITY)
+    parts = i64_get(context, l_.PART_COUNT)
     columns = 8 * l_.STATE
     output = columns + 32 * inputs
-    validity = output + 24
+    validity = output + 24 * parts
     scratch = validity + 8 * ((capacity + 63) >> 6)
-    size = scratch + 8 * capacity
+    size = scratch + 8 * capacity * parts
     held = malloc(size)
     if held == 0:
         # Without a state every chunk takes the slow path.
@@ -190,8 +191,8 @@ def _copy(source: int, index: int, to: int, at: int, width: int) -> None:
 
 
 @native
-def _labels(context: int, given: int, to: int, rows: int) -> int:
-    held, classes = i64_at(context), i32_at(given)
+def _labels(part: int, given: int, to: int, rows: int) -> int:
+    held, classes = i64_at(part), i32_at(given)
     table, width, count = i64_get(held, l_.TABLE), i64_get(held, l_.WIDTH), i64_get(held, l_.CLASSES)
     for i in range(rows):
         label = types.int64(i32_get(classes, i))
@@ -233,9 +234,9 @@ def _narrowed(shape: int, given: int, valid: int, to: int, rows: int) -> int:
 
 
 @native
-def _lists(context: int, output: int, rows: int) -> int:
+def _lists(part: int, output: int, rows: int) -> int:
     """Lay out a list a row; gives where the probabilities go."""
-    held = i64_at(context)
+    held = i64_at(part)
     shape, classes = i64_get(held, l_.SHAPE), i64_get(held, l_.CLASSES)
     list_reserve(output, rows * classes)
     list_set_size(output, rows * classes)
@@ -269,37 +270,70 @@ def _validity(state: int, output: int, rows: int) -> None:
 
 
 @native
+def _part(context: int, index: int) -> int:
+    first: int = i64_get(i64_at(context), l_.PARTS)
+    return first + 8 * l_.PART * index
+
+
+@native
+def _vector(context: int, output: int, index: int) -> int:
+    """Where a part's answers go: the result, or a field of it."""
+    return output if i64_get(i64_at(context), l_.IN_STRUCT) == 0 else struct_child(output, index)
+
+
+@native
+def _ask(context: int, state: int, output: int, rows: int) -> None:
+    """Tell the kernel what it is asked, and where each answer goes."""
+    held, s = i64_at(context), i64_at(state)
+    validity, asked = i64_get(s, l_.VALIDITY), i64_at(i64_get(s, l_.OUTPUT))
+    for i in range(i64_get(held, l_.PART_COUNT)):
+        part = i64_at(_part(context, i))
+        shape = i64_get(part, l_.SHAPE)
+        target = i64_get(s, l_.SCRATCH) + 8 * i64_get(held, l_.CAPACITY) * i
+        if shape == Shape.DOUBLE:
+            target = vector_data(_vector(context, output, i))
+        elif shape == Shape.PAIRS or shape == Shape.LIST:
+            target = _lists(_part(context, i), _vector(context, output, i), rows)
+        i64_put(asked, 3 * i, i64_get(part, l_.WHAT))
+        i64_put(asked, 3 * i + 1, target)
+        i64_put(asked, 3 * i + 2, validity)
+
+
+@native
+def _settle(context: int, state: int, output: int, rows: int) -> int:
+    """Turn what the kernel wrote into the types of the answers; gives how many rows don't fit theirs."""
+    held, s = i64_at(context), i64_at(state)
+    validity, asked, refused = i64_get(s, l_.VALIDITY), i64_at(i64_get(s, l_.OUTPUT)), 0
+    for i in range(i64_get(held, l_.PART_COUNT)):
+        part, vector = _part(context, i), _vector(context, output, i)
+        shape, scratch = i64_get(i64_at(part), l_.SHAPE), i64_get(asked, 3 * i + 1)
+        if shape == Shape.LABEL:
+            _labels(part, scratch, vector_data(vector), rows)
+        elif shape >= Shape.FLOAT and shape <= Shape.BOOLEAN:
+            refused += _narrowed(shape, scratch, validity, vector_data(vector), rows)
+    if refused == 0:
+        for i in range(i64_get(held, l_.PART_COUNT)):
+            _validity(state, _vector(context, output, i), rows)
+    return refused
+
+
+@native
 def _answer(context: int, state: int, chunk: int, output: int, rows: int) -> int:
     """Answer a chunk by the kernel; gives how many rows it refused."""
     held, s = i64_at(context), i64_at(state)
-    shape, columns = i64_get(held, l_.SHAPE), i64_get(s, l_.COLUMNS)
+    columns = i64_get(s, l_.COLUMNS)
     for i in range(i64_get(held, l_.INPUT_COUNT)):
         vector, column = chunk_vector(chunk, i), i64_at(columns + 32 * i)
         i64_put(column, 0, vector_data(vector))
         i64_put(column, 1, vector_validity(vector))
-    validity, scratch = i64_get(s, l_.VALIDITY), i64_get(s, l_.SCRATCH)
+    valid = i64_at(i64_get(s, l_.VALIDITY))
     for i in range((rows + 63) >> 6):
-        i64_put(i64_at(validity), i, -1)
-    target = scratch
-    if shape == Shape.DOUBLE:
-        target = vector_data(output)
-    elif shape == Shape.PAIRS or shape == Shape.LIST:
-        target = _lists(context, output, rows)
-    asked = i64_at(i64_get(s, l_.OUTPUT))
-    i64_put(asked, 0, i64_get(held, l_.WHAT))
-    i64_put(asked, 1, target)
-    i64_put(asked, 2, validity)
+        i64_put(valid, i, -1)
+    _ask(context, state, output, rows)
     refused: int = call_run(i64_get(held, l_.RUN), i64_get(held, l_.IMAGE), rows, columns, i64_get(s, l_.OUTPUT))
-    if refused != 0:
-        return refused
-    if shape == Shape.LABEL:
-        _labels(context, scratch, vector_data(output), rows)
-    elif shape >= Shape.FLOAT and shape <= Shape.BOOLEAN:
-        refused = _narrowed(shape, scratch, validity, vector_data(output), rows)
-        if refused != 0:
-            return refused
-    _validity(state, output, rows)
-    return 0
+    if refused == 0:
+        refused = _settle(context, state, output, rows)
+    return refused
 
 
 @native

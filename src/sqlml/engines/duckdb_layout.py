@@ -8,10 +8,14 @@ from __future__ import annotations
 from enum import IntEnum
 
 # A context: what a registered function is, and how many of its registrations DuckDB has let go of.
-RUN, IMAGE, INPUT_COUNT, WANTS, SHAPE, WHAT, WIDTH, CLASSES, TABLE, SLOW, NUMBER, CAPACITY, FORGETTER, GONE = range(14)
-CONTEXT = 14
+RUN, IMAGE, INPUT_COUNT, WANTS, PARTS, PART_COUNT, IN_STRUCT, SLOW, NUMBER, CAPACITY, FORGETTER, GONE = range(12)
+CONTEXT = 12
 
-# A state: whether the types of the arguments are known, the query's client context, and scratch memory.
+# A part of a context: one answer of the kernel, the whole result or a field of it.
+SHAPE, WHAT, WIDTH, CLASSES, TABLE = range(5)
+PART = 5
+
+# A state: whether the types of the arguments are known, the query's client context, and scratch memory (a part each).
 READY, CLIENT, COLUMNS, OUTPUT, VALIDITY, SCRATCH = range(6)
 STATE = 6
 

@@ -170,7 +170,7 @@ class NativeDoor:
         self,
         name: str,
         inputs: Sequence[Want] | None,
-        what: What | None,
+        whats: Sequence[What],
         result: pa.DataType,
         slow: Slow,
         *,
@@ -187,7 +187,7 @@ class NativeDoor:
         Args:
             name: the function's.
             inputs: what the model takes; None for any number of arguments of any type, all by the slow path.
-            what: what is asked of the kernel.
+            whats: what is asked of the kernel; of several the result is a struct, a field each.
             result: the function's type: a scalar one, or for probabilities a map, a list of structs of a label and a
                 probability, or a list.
             slow: answers the chunks that the kernel doesn't; its error becomes the query's.
@@ -200,7 +200,7 @@ class NativeDoor:
         Raises:
             NoDoor: the connection is closed, or DuckDB refused.
         """
-        function = _used(tuple(inputs or ()), what, result, slow, run, image, labels, keep, prepare)
+        function = _used(tuple(inputs or ()), tuple(whats), result, slow, run, image, labels, keep, prepare)
         api = capi()
         held = ctypes.c_void_p(api.create_scalar_function())
         try:
@@ -278,7 +278,7 @@ def _connection_id(entered: ctypes.c_void_p) -> int:
 
 def _used(
     inputs: tuple[Want, ...],
-    what: What | None,
+    whats: tuple[What, ...],
     result: pa.DataType,
     slow: Slow,
     run: int,
@@ -289,14 +289,14 @@ def _used(
 ) -> _Function:
     """What DuckDB is given an address of, the same one for the same function, about to be registered once more."""
     typed = tuple((type(label), label) for label in labels or ())
-    key = (inputs, what, result, slow, run, image, typed, id(keep), id(prepare))
+    key = (inputs, whats, result, slow, run, image, typed, id(keep), id(prepare))
     with _lock:
         for known, number in list(_known.items()):
             if _functions[number].gone():
                 del _known[known], _functions[number]
         if key not in _known:
             number = next(_numbers)
-            context = _context(number, inputs, what, result, run, image, labels)
+            context = _context(number, inputs, whats, result, run, image, labels)
             _functions[number] = _Function(context, slow, result, keep, prepare)
             _known[key] = number
         function = _functions[_known[key]]
@@ -307,25 +307,30 @@ def _used(
 def _context(
     number: int,
     inputs: tuple[Want, ...],
-    what: What | None,
+    whats: tuple[What, ...],
     result: pa.DataType,
     run: int,
     image: int,
     labels: Sequence[Any] | None,
 ) -> npt.NDArray[np.int64]:
-    shape = Shape.DOUBLE if what is None else _shape(what, result)
-    table, width, texts = _table(labels, _label_type(result)) if shape in (Shape.LABEL, Shape.PAIRS) else _NONE
+    types = [result] if len(whats) == 1 else [field.type for field in result] if whats else []
+    parts = np.zeros((len(whats), l_.PART), np.int64)
+    kept = []
+    for place, (what, type_) in enumerate(zip(whats, types, strict=True)):
+        shape = _shape(what, type_)
+        table, width, texts = _table(labels, _label_type(type_)) if shape in (Shape.LABEL, Shape.PAIRS) else _NONE
+        parts[place, [l_.SHAPE, l_.WHAT, l_.WIDTH, l_.CLASSES]] = shape, what, width, len(labels or ())
+        parts[place, l_.TABLE] = table.ctypes.data
+        kept.append((table, texts))
     wants = np.array(inputs, np.int64)
     fields = {
         l_.RUN: run,
         l_.IMAGE: image,
         l_.INPUT_COUNT: len(inputs),
         l_.WANTS: wants.ctypes.data,
-        l_.SHAPE: shape,
-        l_.WHAT: what or 0,
-        l_.WIDTH: width,
-        l_.CLASSES: len(labels or ()),
-        l_.TABLE: table.ctypes.data,
+        l_.PARTS: parts.ctypes.data,
+        l_.PART_COUNT: len(whats),
+        l_.IN_STRUCT: len(whats) > 1,
         l_.SLOW: ctypes.cast(_slow, ctypes.c_void_p).value or 0,
         l_.NUMBER: number,
         l_.CAPACITY: capi().vector_size(),
@@ -335,11 +340,11 @@ def _context(
     context[list(fields)] = list(fields.values())
     # These few bytes are never freed: a result may point at a label when the function is long gone, and DuckDB lets go
     # of functions when Python has already ended.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object((context, wants, table, texts)))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object((context, wants, parts, kept)))
     return context
 
 
-def _shape(what: What | None, result: pa.DataType) -> Shape:
+def _shape(what: What, result: pa.DataType) -> Shape:
     if what in (What.VALUE, What.SCORE) and result in _VALUES:
         return _VALUES[result]
     if what == What.LABEL and result in _LABELS:
@@ -352,7 +357,7 @@ def _shape(what: What | None, result: pa.DataType) -> Shape:
             return Shape.LIST
         if pa.types.is_struct(inner) and inner.num_fields == 2 and inner.field(1).type == pa.float64():
             return Shape.PAIRS
-    raise NoDoor(f"a kernel's {what.name if what is not None else 'nothing'} can't be written as {result}")
+    raise NoDoor(f"a kernel's {what.name} can't be written as {result}")
 
 
 def _label_type(result: pa.DataType) -> pa.DataType:

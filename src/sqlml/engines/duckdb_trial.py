@@ -25,7 +25,7 @@ def trial(offset: int) -> None:
         def slow(arrays: list[pa.Array]) -> pa.Array:
             return pa.array([-1.0] * len(arrays[0]))
 
-        door.register("door_trial", [Want.NUMBER], What.VALUE, pa.float64(), slow, run=run)
+        door.register("door_trial", [Want.NUMBER], [What.VALUE], pa.float64(), slow, run=run)
         query = """
             SELECT count(*), count(*) FILTER (answer IS NOT DISTINCT FROM 2 * given)
             FROM (SELECT CASE WHEN gone THEN NULL ELSE x END AS given, door_trial(given) AS answer FROM rows)

@@ -38,8 +38,8 @@ class Engine(ABC):
         """The columns of a query, without running it; raises EngineError where it can't be bound."""
 
     @abstractmethod
-    def register(self, answerer: Answerer, output: Output, *, as_row: bool = False) -> str:
-        """Make one output of a version callable; gives the name to call it by, the same one every time.
+    def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
+        """Make an output of a version callable, or several as a struct; gives the name, the same one every time.
 
         The function takes the arguments that the version reads, in signature order; `as_row` one row that it binds
         by name.

@@ -54,7 +54,7 @@ def verify(engine: Engine, answerer: Answerer, table: str, told: Callable[[int],
     given = ["NULL" if place is None else identifier(names[place]) for place in places]
     taken = ", ".join(text for text, argument in zip(given, held.arguments, strict=True) if argument.used)
     outputs: Sequence[Output] = [output for output in held.outputs() if output in ("predict", "score")]
-    calls = [f"{engine.register(answerer, output)}({taken}) AS o{i}" for i, output in enumerate(outputs)]
+    calls = [f"{engine.register(answerer, [output])}({taken}) AS o{i}" for i, output in enumerate(outputs)]
     arguments = [f"{text} AS a{i}" for i, text in enumerate(given)]
     program = answerer.compiled()
     bound = tolerance(program.program) if program is not None else 0.0

@@ -68,7 +68,13 @@ class Answerer:
             self.predictor()
 
     def __call__(self, output: Output, given: Sequence[pa.ChunkedArray]) -> pa.Array:
+        """Answer a batch, as `together` does, for one output."""
+        return self.together([output], given)[0]
+
+    def together(self, outputs: Sequence[Output], given: Sequence[pa.ChunkedArray]) -> list[pa.Array]:
         """Answer a batch given as an array a taken argument (or one for every argument), or as one array of rows.
+
+        A program is evaluated once for all the outputs.
 
         Raises:
             BindingError: the row lacks an argument, or the number of arguments is wrong.
@@ -84,9 +90,9 @@ class Answerer:
         elif len(arrays) != len(arguments):
             raise wrong_count(self.function, arguments, len(arrays))
         compiled = self.compiled()
-        answers = None if compiled is None else compiled(output, arrays)
+        answers = None if compiled is None else compiled.together(outputs, arrays)
         # What a program refuses, the model itself answers or raises for.
-        return self.predictor()(output, arrays) if answers is None else answers
+        return [self.predictor()(output, arrays) for output in outputs] if answers is None else answers
 
 
 def wrong_count(function: str, arguments: Sequence[Argument], found: int) -> WrongCount:

@@ -53,15 +53,18 @@ class Compiled:
         self.program = program
         self.on_null = on_null
         self.machine = machine
-        self._kernels: dict[What, Kernel] = {}
+        self._kernels: dict[tuple[What, ...], Kernel] = {}
 
     def __repr__(self) -> str:
         return f"<Compiled {self.function}: {self.description.title}>"
 
-    def image(self, output: Output) -> Image:
-        """The image for one output; raises NotLowered."""
+    def image(self, outputs: Sequence[Output]) -> Image:
+        """The image for these outputs, in one evaluation; raises NotLowered."""
+        return self._image([what_of(self.description, output) for output in outputs])
+
+    def _image(self, whats: Sequence[What]) -> Image:
         spec = [(_TARGETS[a.type], self._required(a)) for a in self.description.taken]
-        return lower(self.program, [what_of(self.description, output)], spec, strict=self.on_null == "error")
+        return lower(self.program, whats, spec, strict=self.on_null == "error")
 
     def publication(self) -> Publication:
         """What a SQL expression of the program is made of."""
@@ -83,25 +86,31 @@ class Compiled:
         return self.on_null == "error" or (self.on_null == "propagate" and argument.missing is None)
 
     def __call__(self, output: Output, given: Sequence[pa.Array]) -> pa.Array | None:
+        """Answer one batch, as `together` does, for one output."""
+        answers = self.together([output], given)
+        return None if answers is None else answers[0]
+
+    def together(self, outputs: Sequence[Output], given: Sequence[pa.Array]) -> list[pa.Array] | None:
         """Answer one batch: an array an argument, in signature order; None where the model itself must.
 
         Raises:
             BadCast: a value that is of no such type.
         """
+        held = self.description
         if not len(given[0]):
-            return nothing(output, self.description.returns, self.description.classes)
-        what = what_of(self.description, output)
+            return [nothing(output, held.returns, held.classes) for output in outputs]
+        whats = tuple(dict.fromkeys(what_of(held, output) for output in outputs))
         if self.machine is None:
-            values, valid, refused = self._evaluated(what, given)
+            results, valid, refused = self._evaluated(whats, given)
         else:
-            kernel = self._kernels.get(what)
+            kernel = self._kernels.get(whats)
             if kernel is None:
-                kernel = self._kernels.setdefault(what, Kernel(self.image(output), self.machine))
+                kernel = self._kernels.setdefault(whats, Kernel(self._image(whats), self.machine))
             answered = kernel([self._array(array, argument) for array, argument in self._paired(given)])
-            values, valid, refused = answered.results[what], answered.valid, answered.refused > 0
+            results, valid, refused = answered.results, answered.valid, answered.refused > 0
         if refused:
             return None
-        return with_nulls(self._answers(output, what, values, valid), valid)
+        return [with_nulls(self._answers(output, results[what_of(held, output)], valid), valid) for output in outputs]
 
     def _paired(self, given: Sequence[pa.Array]) -> list[tuple[pa.Array, Argument]]:
         every = zip(given, self.description.arguments, strict=True)
@@ -114,7 +123,9 @@ class Compiled:
             return array
         return cast_argument(array, argument, self.function)
 
-    def _evaluated(self, what: What, given: Sequence[pa.Array]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], bool]:
+    def _evaluated(
+        self, whats: Sequence[What], given: Sequence[pa.Array]
+    ) -> tuple[Mapping[What, npt.NDArray[Any]], npt.NDArray[np.bool_], bool]:
         valid = np.ones(len(given[0]), bool)
         columns: list[Any] = []
         for array, argument in self._paired(given):
@@ -126,13 +137,14 @@ class Compiled:
                     if argument.type == "VARCHAR"
                     else np.isnan(columns[-1])
                 )
-        head = "probabilities" if what == What.SCORE else what.name.lower()
-        found = evaluate(self.program, columns, [head])
+        heads = {what: "probabilities" if what == What.SCORE else what.name.lower() for what in whats}
+        found = evaluate(self.program, columns, sorted(set(heads.values())))
         refused = bool((found.refused & valid).any()) or (self.on_null == "error" and not valid.all())
-        return found.heads[head], valid, refused
+        return {what: found.heads[head] for what, head in heads.items()}, valid, refused
 
-    def _answers(self, output: Output, what: What, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> pa.Array:
+    def _answers(self, output: Output, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> pa.Array:
         held = self.description
+        what = what_of(held, output)
         if what == What.LABEL:
             assert held.classes is not None
             places = np.where(valid, values[:, 0], 0).astype(np.int32)
