@@ -96,6 +96,8 @@ OWNERS = {
 # File below src/sqlml -> what it imports inside a function, or by importlib.import_module. Only the engine loader, the
 # model readers' libraries and other heavy optional libraries belong here.
 HIDDEN: dict[str, set[str]] = {
+    # `sqlml --version` and `sqlml --help` need nothing of it.
+    "__init__.py": {"<_HOMES[name]>"},
     # A quarter of a second that only a new or old catalog needs.
     "catalog/database.py": {"alembic", "alembic.config", "alembic.runtime.migration", "alembic.script"},
     # Each command is imported when it is the one that runs.

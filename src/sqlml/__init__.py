@@ -9,17 +9,43 @@ Example:
 
 from __future__ import annotations
 
+import importlib
 from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
-from sqlml.errors import SqlmlError
-from sqlml.lifecycle.information import FunctionInfo
-from sqlml.models.log import LoggedModel, log_model
-from sqlml.planner import Plan
-from sqlml.session import Session, connect
-
-try:
-    __version__ = metadata.version("sqlml")
-except metadata.PackageNotFoundError:
-    __version__ = "0"
+if TYPE_CHECKING:
+    from sqlml.errors import SqlmlError
+    from sqlml.lifecycle.information import FunctionInfo
+    from sqlml.models.log import LoggedModel, log_model
+    from sqlml.planner import Plan
+    from sqlml.session import Session, connect
 
 __all__ = ["FunctionInfo", "LoggedModel", "Plan", "Session", "SqlmlError", "connect", "log_model"]
+
+# Imported when asked for, so that whoever imports a part, the command line say, decides when the rest comes.
+_HOMES = {
+    "FunctionInfo": "sqlml.lifecycle.information",
+    "LoggedModel": "sqlml.models.log",
+    "Plan": "sqlml.planner",
+    "Session": "sqlml.session",
+    "SqlmlError": "sqlml.errors",
+    "connect": "sqlml.session",
+    "log_model": "sqlml.models.log",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        try:
+            return metadata.version("sqlml")
+        except metadata.PackageNotFoundError:
+            return "0"
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sqlml' has no attribute '{name}'")
+    held = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = held
+    return held
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
