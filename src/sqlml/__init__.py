@@ -10,10 +10,10 @@ Example:
 from __future__ import annotations
 
 import importlib
+import typing
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from sqlml.errors import SqlmlError
     from sqlml.lifecycle.information import FunctionInfo
     from sqlml.models.log import LoggedModel, log_model
@@ -34,7 +34,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     if name == "__version__":
         try:
             return metadata.version("sqlml")

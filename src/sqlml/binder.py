@@ -26,13 +26,20 @@ class Binder:
     """Binds one call's arguments to the model's."""
 
     def __init__(
-        self, text: str, function: str, arguments: Sequence[Argument], scope: Scope | None, columns_of: ColumnsOf
+        self,
+        text: str,
+        function: str,
+        arguments: Sequence[Argument],
+        scope: Scope | None,
+        columns_of: ColumnsOf,
+        dialect: str = "duckdb",
     ) -> None:
         self.text = text
         self.function = function
         self.arguments = arguments
         self.scope = scope
         self.columns_of = columns_of
+        self.dialect = dialect
 
     def bind(self, given: Arguments) -> Bound:
         """Bind what a call was given.
@@ -88,15 +95,15 @@ class Binder:
                     columns = self._try_columns(source.probe)
                     if columns is None:
                         return "row", [only], None
-                    refs = [(c.name, f"{identifier(path[-1])}.{identifier(c.name)}") for c in columns]
+                    refs = [(c.name, f"{self._quoted(path[-1])}.{self._quoted(c.name)}") for c in columns]
                     return self._row(refs, f"the row of '{path[-1]}'")
         return "position", [only], None
 
     def _column(self, only: Span, path: tuple[str, ...], column: Column) -> Bound:
         if column.fields is None:
             return "position", [only], None
-        held = ".".join(identifier(name) for name in path)
-        refs = [(field, f"({held}).{identifier(field)}") for field in column.fields]
+        held = ".".join(self._quoted(name) for name in path)
+        refs = [(field, f"({held}).{self._quoted(field)}") for field in column.fields]
         return self._row(refs, f"the row '{'.'.join(path)}'")
 
     def _row(self, columns: Sequence[tuple[str, str]], source: str) -> Bound:
@@ -140,8 +147,8 @@ class Binder:
             for source in level.sources:
                 if source.alias.casefold() == star.qualifier.casefold():
                     held = self._columns(source.probe, written)
-                    prefix = identifier(star.qualifier)
-                    return [(c.name, f"{prefix}.{identifier(c.name)}", source.alias) for c in held]
+                    prefix = self._quoted(star.qualifier)
+                    return [(c.name, f"{prefix}.{self._quoted(c.name)}", source.alias) for c in held]
             held_struct = self._path_struct(level, star.qualifier)
             if held_struct is not None:
                 return held_struct
@@ -152,8 +159,8 @@ class Binder:
         for source in level.sources:
             for column in self._try_columns(source.probe) or ():
                 if column.name.casefold() == name.casefold() and column.fields is not None:
-                    held = identifier(name)
-                    return [(field, f"({held}).{identifier(field)}", name) for field in column.fields]
+                    held = self._quoted(name)
+                    return [(field, f"({held}).{self._quoted(field)}", name) for field in column.fields]
         return None
 
     def _all_columns(self, level: Level, written: str) -> list[tuple[str, str, str]]:
@@ -164,8 +171,8 @@ class Binder:
                 key = column.name.casefold()
                 # A file in FROM ('data/t.csv') is called by a part of its name, which is the engine's affair.
                 has_name = source.alias and not set(source.alias) & set("./")
-                prefix = f"{identifier(source.alias)}." if has_name else ""
-                sql = f"{prefix}{identifier(column.name)}"
+                prefix = f"{self._quoted(source.alias)}." if has_name else ""
+                sql = f"{prefix}{self._quoted(column.name)}"
                 if key in merged:
                     # USING makes one column of two, which is NULL only where both are.
                     name, first, origin = found[merged[key]]
@@ -175,6 +182,9 @@ class Binder:
                     merged[key] = len(found)
                 found.append((column.name, sql, source.alias))
         return found
+
+    def _quoted(self, name: str) -> str:
+        return identifier(name, self.dialect)
 
     def _columns(self, probe: str, written: str) -> Sequence[Column]:
         try:

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sqlml.errors import BadSetting, UnknownSetting, did_you_mean
@@ -17,20 +17,37 @@ PROJECT_FILE = "sqlml.toml"
 STATE_FOLDER = ".sqlml"
 
 
+class SparkSettings(BaseModel):
+    """The section `[spark]`: how a Spark session of sqlml's own is made; `conf` wins over sqlml's defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    master: str = "local[*,4]"
+    remote: str | None = None
+    conf: dict[str, str] = Field(default_factory=dict)
+
+
 class Settings(BaseSettings):
     """What a session is told from outside. `project` is None for a project that lives in memory."""
 
-    model_config = SettingsConfigDict(env_prefix="SQLML_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SQLML_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
 
     project: Path | None = None
     catalog: str | None = None
     registry: str | None = None
-    engine: Literal["duckdb"] = "duckdb"
+    engine: Literal["duckdb", "spark"] = "duckdb"
     database: str | None = None
     trust: Literal["data", "pickle"] = "data"
     time_zone: str = "UTC"
     native: Native = "auto"
     debug: bool = False
+    spark: SparkSettings = SparkSettings()
 
     @property
     def state_folder(self) -> Path | None:
@@ -127,13 +144,17 @@ def _read_project_file(path: Path) -> dict[str, Any]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise BadSetting(key=str(path), value="its text", reason=f"it is no TOML ({error})") from error
-    sections = {"sqlml"}
+    sections = {"sqlml", "spark"}
     for section in document:
         if section not in sections:
             raise UnknownSetting(where=path.name, key=section, suggestion=did_you_mean(section, sections))
     values: dict[str, Any] = document.get("sqlml", {})
-    known = set(Settings.model_fields)
+    known = set(Settings.model_fields) - {"spark"}
     for key in values:
         if key not in known:
             raise UnknownSetting(where=f"{path.name} [sqlml]", key=key, suggestion=did_you_mean(key, known))
-    return values
+    for key in document.get("spark", {}):
+        if key not in SparkSettings.model_fields:
+            suggestion = did_you_mean(key, SparkSettings.model_fields)
+            raise UnknownSetting(where=f"{path.name} [spark]", key=key, suggestion=suggestion)
+    return {**values, "spark": document["spark"]} if "spark" in document else values

@@ -142,6 +142,15 @@ class BadSetting(SettingsError):
     template = "The setting '{key}' can't be '{value}': {reason}."
 
 
+class JavaMissing(SettingsError):
+    """Spark needs Java, and there is none of the right age."""
+
+    template = (
+        "Spark needs Java {least} or later, and there is {found}: install one and set JAVA_HOME, "
+        "or run pip install 'sqlml[jvm]', which brings its own."
+    )
+
+
 class NoProject(SettingsError):
     """A command that needs a project folder ran outside one."""
 

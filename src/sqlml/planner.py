@@ -240,6 +240,7 @@ def plan_query(
     columns_of: ColumnsOf,
     callable_name: Callable[[Target, Sequence[Output], bool], str],
     engine: str,
+    dialect: str,
     rewrites: Sequence[str] = (),
     stored: bool = False,
 ) -> Plan:
@@ -252,14 +253,19 @@ def plan_query(
         columns_of: the engine's answer to which columns a query has; may raise EngineError.
         callable_name: what a target's outputs are called in the engine, by its columns or (True) by a row.
         engine: the engine's name.
+        dialect: sqlglot's name of its SQL.
         rewrites: what was already changed in the text.
         stored: the engine keeps the text (a view, a macro), so that functions must go by their public names.
 
     Raises:
         SqlmlError: whatever stands against a call.
     """
-    name_of = _stored_name if stored else callable_name
-    planned = [_plan_call(text, call, target_of(snapshot, call), columns_of, stored=stored) for call in calls]
+
+    def stored_name(target: Target, outputs: Sequence[Output], _row: bool) -> str:
+        return identifier(target.function.name + SUFFIX_OF[outputs[0]], dialect)
+
+    name_of = stored_name if stored else callable_name
+    planned = [_plan_call(text, call, target_of(snapshot, call), columns_of, dialect, stored=stored) for call in calls]
     shared = planned if stored else _sharing(calls, planned)
     planned = [replace(call, name=name_of(call.target, call.shared, call.as_row)) for call in shared]
     if stored:
@@ -269,12 +275,8 @@ def plan_query(
                 model = f"models:/{version.model}/{version.version}"
                 reference = text[call.span.start : call.span.end]
                 raise PinnedInView(reference=reference, model=model)
-    sql = _render(text, planned, stored)
+    sql = _render(text, planned, dialect, stored=stored)
     return Plan(text, sql, tuple(planned), tuple(rewrites), engine)
-
-
-def _stored_name(target: Target, outputs: Sequence[Output], _row: bool) -> str:
-    return identifier(target.function.name + SUFFIX_OF[outputs[0]])
 
 
 def _sharing(calls: Sequence[Call], planned: Sequence[PlannedCall]) -> list[PlannedCall]:
@@ -289,7 +291,7 @@ def _sharing(calls: Sequence[Call], planned: Sequence[PlannedCall]) -> list[Plan
     ]
 
 
-def _render(text: str, calls: Sequence[PlannedCall], stored: bool) -> str:
+def _render(text: str, calls: Sequence[PlannedCall], dialect: str, *, stored: bool) -> str:
     def within(span: Span) -> str:
         """The text of a span, its calls replaced, the outermost first."""
         shown, at = [], span.start
@@ -302,7 +304,7 @@ def _render(text: str, calls: Sequence[PlannedCall], stored: bool) -> str:
 
     def rendered(call: PlannedCall) -> str:
         pieces = [piece if isinstance(piece, str) else within(piece) for piece in call.pieces]
-        if stored and call.row_names is not None:
+        if stored and call.row_names is not None and dialect == "duckdb":
             # A stored call is bound again by whoever reads the view, at the version that answers then.
             fields = zip(call.row_names, pieces, strict=True)
             return f"{call.name}(struct_pack({', '.join(f'{identifier(field)} := {sql}' for field, sql in fields)}))"
@@ -317,11 +319,12 @@ def _plan_call(
     call: Call,
     target: Target,
     columns_of: ColumnsOf,
+    dialect: str,
     *,
     stored: bool,
 ) -> PlannedCall:
     arguments = target.description.arguments
-    binder = Binder(text, target.function.name, arguments, call.scope, columns_of)
+    binder = Binder(text, target.function.name, arguments, call.scope, columns_of, dialect)
     form, pieces, names = binder.bind(call.arguments)
     as_row = len(pieces) != len(arguments)
     if not stored and not as_row:

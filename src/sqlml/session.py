@@ -69,11 +69,11 @@ def connect(
         logging.basicConfig()
         logging.getLogger("sqlml").setLevel(logging.DEBUG)
     if target is None:
-        opened = open_engine(held.engine, held.database_path, held.time_zone, held.native)
+        opened = open_engine(held)
     elif isinstance(target, str | Path):
-        opened = open_engine(held.engine, str(target), held.time_zone, held.native)
+        opened = open_engine(held, str(target))
     else:
-        opened = engine_over(target, held.native)
+        opened = engine_over(target, held)
     try:
         return Session(held, opened, Backing.open(held))
     except BaseException:
@@ -242,6 +242,7 @@ class Session:
             columns_of=_Remembered(self._engine).columns,
             callable_name=self._callable_name,
             engine=self._engine.name,
+            dialect=dialect,
             rewrites=rewrites,
             stored=keeps_text(numbered, dialect),
         )
@@ -430,6 +431,10 @@ class Session:
     def check_artifacts(self) -> int:
         """Compare every stored artifact with its manifest; gives their number, raises ArtifactCorrupt."""
         return self._backing.check_artifacts()
+
+    def relation(self, result: Any) -> Any:
+        """What `sql` gave, as a relation of DuckDB's, whichever engine gave it."""
+        return self._engine.relation(result)
 
     def engine_error(self, error: BaseException) -> SqlmlError | None:
         """An exception that the engine's own relation raised while it was read, as one of sqlml's."""

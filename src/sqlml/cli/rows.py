@@ -38,9 +38,9 @@ class Result:
     """A session's relation, with the session's way of naming what goes wrong while it is read."""
 
     def __init__(self, session: Session, relation: Any) -> None:
-        self._session, self.relation = session, relation
-        self.names: list[str] = list(relation.columns)
-        self.types: list[Any] = list(relation.types)
+        self._session, self.relation = session, session.relation(relation)
+        self.names: list[str] = list(self.relation.columns)
+        self.types: list[Any] = list(self.relation.types)
 
     def texts(self) -> list[Column]:
         """Every column as the engine's own text."""

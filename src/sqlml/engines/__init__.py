@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sqlml.config import Settings
 from sqlml.engines.engine import Engine
 from sqlml.errors import BadSetting, MissingPackage, quoted
-from sqlml.types import Native
 
 
 class Entry(NamedTuple):
@@ -23,22 +23,23 @@ class Entry(NamedTuple):
 
 ENGINES: Mapping[str, Entry] = {
     "duckdb": Entry("sqlml.engines.duckdb", "DuckDBEngine", "duckdb", "models", ("duckdb", "_duckdb")),
+    "spark": Entry("sqlml.engines.spark", "SparkEngine", "pyspark", "spark", ("pyspark",)),
 }
 
 
-def open_engine(name: str, database: str, time_zone: str, native: Native) -> Engine:
-    """Open an engine by its name.
+def open_engine(settings: Settings, database: str | None = None) -> Engine:
+    """Open the engine that the settings name, on another database where one is given.
 
     Raises:
         BadSetting: there is no such engine.
         MissingPackage: its library is not installed.
         EngineError: the database can't be opened.
     """
-    engine: Engine = _type_of(name).at(database, time_zone, native)
+    engine: Engine = _type_of(settings.engine).at(settings, database)
     return engine
 
 
-def engine_over(connection: Any, native: Native) -> Engine:
+def engine_over(connection: Any, settings: Settings) -> Engine:
     """The engine of a connection that the user holds.
 
     Raises:
@@ -47,9 +48,9 @@ def engine_over(connection: Any, native: Native) -> Engine:
     module = type(connection).__module__.split(".")[0]
     for name, entry in ENGINES.items():
         if module in entry.connections:
-            engine: Engine = _type_of(name)(connection, owned=False, native=native)
+            engine: Engine = _type_of(name).over(connection, settings)
             return engine
-    kinds = "a DuckDB connection, a database file's path, or nothing"
+    kinds = "a DuckDB connection, a SparkSession, a database file's path, or nothing"
     raise BadSetting(key="target", value=type(connection).__name__, reason=f"connect() takes {kinds}")
 
 

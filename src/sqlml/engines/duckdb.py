@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
+from sqlml.config import Settings
 from sqlml.engines.duckdb_layout import Want
 from sqlml.engines.duckdb_native import NativeDoor, NoDoor, open_door
 from sqlml.engines.engine import Column, Engine, Parameters
@@ -99,17 +100,22 @@ class DuckDBEngine(Engine):
         return f"<DuckDBEngine {'owned' if self._owned else 'held'}>"
 
     @classmethod
-    def at(cls, path: str, time_zone: str, native: Native = "auto") -> DuckDBEngine:
-        """A database file, or `:memory:`, whose session is in that time zone.
+    def at(cls, settings: Settings, database: str | None = None) -> DuckDBEngine:
+        """The settings' database file or memory, or the file that is given, in the settings' time zone.
 
         Raises:
             EngineError: the file can't be opened, or another process holds it.
         """
         try:
-            connection = duckdb.connect(path)
-            return cls(connection, owned=True, time_zone=time_zone, native=native)
+            connection = duckdb.connect(settings.database_path if database is None else database)
+            return cls(connection, owned=True, time_zone=settings.time_zone, native=settings.native)
         except duckdb.Error as error:
             raise EngineError(message=str(error)) from error
+
+    @classmethod
+    def over(cls, connection: Any, settings: Settings) -> DuckDBEngine:
+        """A connection that the user holds, whose time zone stays."""
+        return cls(connection, owned=False, native=settings.native)
 
     def columns(self, query: str) -> Sequence[Column]:
         with self._frames_visible(), self._mapped():
@@ -300,6 +306,9 @@ class DuckDBEngine(Engine):
     def table(self, rows: pa.Table) -> Any:
         return self.connection.from_arrow(rows)
 
+    def relation(self, result: Any) -> Any:
+        return result
+
     def tables(self) -> list[str]:
         query = """
             SELECT table_name FROM information_schema.tables
@@ -391,6 +400,11 @@ class DuckDBEngine(Engine):
             yield
         except duckdb.Error as error:
             raise _mapped(error) from error
+
+
+def relation_of(rows: pa.Table) -> Any:
+    """An Arrow table as a relation, on a connection of its own."""
+    return duckdb.connect().from_arrow(rows)
 
 
 def _do(connection: duckdb.DuckDBPyConnection, statement: str) -> None:

@@ -94,6 +94,10 @@ class Engine(ABC):
         """An Arrow table as the engine's own relation."""
 
     @abstractmethod
+    def relation(self, result: Any) -> Any:
+        """What `rows` gave, as a relation of DuckDB's: what prints and writes rows reads that."""
+
+    @abstractmethod
     def tables(self) -> list[str]:
         """The tables and views that a statement can name."""
 

@@ -15,6 +15,7 @@ from sqlml.models.answering import Answerer
 from sqlml.models.artifact import ArtifactStore
 from sqlml.models.compiled import Compiled
 from sqlml.models.description import Description
+from sqlml.models.portable import Artifact, Portable, portable
 from sqlml.models.reading import ModelReader
 from sqlml.models.reference import ModelReference
 from sqlml.planner import Target
@@ -68,7 +69,15 @@ class Backing:
         if held is None:
             compiled = None if target.strategy == "python" else lambda: self._open(target)
             name, load = target.function.name, lambda: self._load(target)
-            answerer = Answerer(name, target.key, target.description, load, compiled, target.strategy)
+            answerer = Answerer(
+                name,
+                target.key,
+                target.description,
+                load,
+                compiled,
+                target.strategy,
+                lambda one: self._portable(target, one),
+            )
             held = self._answerers.setdefault(target.key, answerer)
         return held
 
@@ -98,14 +107,25 @@ class Backing:
         from sqlml.models import readers
         from sqlml.models.predictor import Predictor
 
-        held, version, store = target.description, target.version, self.reader.store
+        held, artifact = target.description, self._artifact(target)
+        fitted = readers.load(held.reader, artifact.folder, held.options, trusted=artifact.trusted, model=held.title)
+        return Predictor(target.function.name, held, fitted, target.on_null)
+
+    def _artifact(self, target: Target) -> Artifact:
+        """A version's files, which are as they were registered."""
+        version, store = target.version, self.reader.store
         if not store.folder(version.digest).is_dir():
             # A team's catalog knows versions that this machine has not seen yet; the digest is checked below.
             self.reader.fetch(ModelReference.parse(version.uri))
-        folder = store.verify(version.digest, version.manifest, held.title)
+        folder = store.verify(version.digest, version.manifest, target.description.title)
         trusted = self.registrar.trust or self.catalog.is_trusted(version.digest)
-        fitted = readers.load(held.reader, folder, held.options, trusted=trusted, model=held.title)
-        return Predictor(target.function.name, held, fitted, target.on_null)
+        return Artifact(folder, version.digest, version.manifest, trusted)
+
+    def _portable(self, target: Target, answerer: Answerer) -> Portable:
+        answerer.compiled()
+        file = self.reader.store.programs / f"{target.description.program}.npz"
+        program = file.read_bytes() if file.is_file() else None
+        return portable(answerer, target.on_null, program, lambda: self._artifact(target))
 
     def check_artifacts(self) -> int:
         """Compare every stored artifact with its manifest; gives their number, raises ArtifactCorrupt."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlml.config import Settings
 from sqlml.engines import open_engine
 from sqlml.errors import CannotPublish, SqlmlError
 from sqlml.models.compiled import Compiled
@@ -35,7 +36,7 @@ def into_duckdb(made: list[str], path: str) -> None:
     Raises:
         EngineError: the file can't be opened, or another process holds it.
     """
-    engine = open_engine("duckdb", path, "UTC", "off")
+    engine = open_engine(Settings(engine="duckdb", native="off", time_zone="UTC"), path)
     try:
         engine.rows("BEGIN")
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlml.catalog import Catalog, Snapshot
+from sqlml.config import Settings
 from sqlml.engines import open_engine
 from sqlml.engines.engine import Engine
 from sqlml.errors import FunctionExists, ModelFailedToLoad, NameReserved, NameTaken
@@ -208,4 +209,4 @@ class Registrar:
 
 
 def _empty_engine() -> Engine:
-    return open_engine("duckdb", ":memory:", "UTC", "off")
+    return open_engine(Settings(engine="duckdb", native="off", time_zone="UTC"), ":memory:")

@@ -51,7 +51,7 @@ def verify(engine: Engine, answerer: Answerer, table: str, told: Callable[[int],
     started, held = time.perf_counter(), answerer.description
     names = [column.name for column in engine.columns(f"SELECT * FROM {table}")]
     places = match_names(answerer.function, held.arguments, names, f"'{table}'", lambda place: f"'{names[place]}'")
-    given = ["NULL" if place is None else identifier(names[place]) for place in places]
+    given = ["NULL" if place is None else identifier(names[place], engine.dialect) for place in places]
     taken = ", ".join(text for text, argument in zip(given, held.arguments, strict=True) if argument.used)
     outputs: Sequence[Output] = [output for output in held.outputs() if output in ("predict", "score")]
     calls = [f"{engine.register(answerer, [output])}({taken}) AS o{i}" for i, output in enumerate(outputs)]

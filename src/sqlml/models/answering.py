@@ -14,6 +14,7 @@ from sqlml.types import Output, Strategy
 
 if TYPE_CHECKING:
     from sqlml.models.compiled import Compiled
+    from sqlml.models.portable import Portable
     from sqlml.models.predictor import Predictor
 
 
@@ -21,7 +22,7 @@ class Answerer:
     """Answers calls of one function at one version, by its program where it has one, else by the model itself.
 
     `key` tells it from any other version or setting of a function of that name. `open_program` gives its program,
-    ready to run, and is None where the model itself answers everything.
+    ready to run, and is None where the model itself answers everything. `travel` makes what answers elsewhere.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Answerer:
         load: Callable[[], Predictor],
         open_program: Callable[[], Compiled] | None = None,
         strategy: Strategy = "python",
+        travel: Callable[[Answerer], Portable] | None = None,
     ) -> None:
         self.function = function
         self.key = key
         self.description = description
         self.strategy = strategy
         self._load = load
+        self._travel = travel
         self._open_program = open_program
         self._predictor: Predictor | None = None
         self._compiled: Compiled | None = None
@@ -61,6 +64,11 @@ class Answerer:
                 if self._compiled is None:
                     self._compiled = self._open_program()
         return self._compiled
+
+    def portable(self) -> Portable:
+        """What another process needs to answer as this one does."""
+        assert self._travel is not None
+        return self._travel(self)
 
     def open(self) -> None:
         """Load what answers, now; raises what stands against it."""

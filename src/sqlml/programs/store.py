@@ -6,7 +6,7 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,13 +46,24 @@ def load(folder: Path, digest: str) -> Program:
     Raises:
         BadProgram: the file is missing, broken, or holds another program.
     """
-    path = folder / f"{digest}.npz"
     try:
-        with np.load(path, allow_pickle=False) as held:
+        return read(folder / f"{digest}.npz", digest)
+    except OSError as error:
+        raise BadProgram(f"{digest}.npz: {error}") from error
+
+
+def read(file: Path | BinaryIO, digest: str) -> Program:
+    """The program of that digest, from the file that `save` wrote or its bytes.
+
+    Raises:
+        BadProgram: it is broken, or another program.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as held:
             text = held["program"].tobytes().decode()
             program = from_parts(text, [held[f"a{i}"] for i in range(len(held.files) - 1)])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
-        raise BadProgram(f"{path.name}: {error}") from error
+    except (ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        raise BadProgram(f"{digest}.npz: {error}") from error
     if program.digest != digest:
-        raise BadProgram(f"{path.name} is not what its name says")
+        raise BadProgram(f"{digest}.npz is not what its name says")
     return program

@@ -106,23 +106,27 @@ def statements(text: str, tokens: Sequence[Token]) -> list[str]:
     return [statement for statement in found if statement]
 
 
-def identifier(name: str) -> str:
+def identifier(name: str, dialect: str = "duckdb") -> str:
     """A name as an identifier, always in quotes.
 
     Example:
-        >>> identifier('a"b')
-        '"a""b"'
+        >>> identifier('a"b'), identifier('a"b', "spark")
+        ('"a""b"', '`a"b`')
     """
-    return '"' + name.replace('"', '""') + '"'
+    mark = "`" if dialect == "spark" else '"'
+    return mark + name.replace(mark, 2 * mark) + mark
 
 
-def literal(value: str) -> str:
-    """A text as a string literal.
+def literal(value: str, dialect: str = "duckdb") -> str:
+    r"""A text as a string literal.
 
     Example:
-        >>> literal("it's")
-        "'it''s'"
+        >>> literal("it's"), literal("it's", "spark")
+        ("'it''s'", "'it\\'s'")
     """
+    if dialect == "spark":
+        # Two quotes there end one text and begin another, and a backslash begins an escape.
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return "'" + value.replace("'", "''") + "'"
 
 
@@ -139,7 +143,7 @@ def numbered_placeholders(text: str, tokens: Sequence[Token]) -> str:
     return text
 
 
-def scalar_literal(value: Any) -> str:
+def scalar_literal(value: Any, dialect: str = "duckdb") -> str:
     """A label as SQL: text in quotes, numbers and truth values as they are.
 
     Example:
@@ -148,4 +152,4 @@ def scalar_literal(value: Any) -> str:
     """
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
-    return literal(value) if isinstance(value, str) else repr(value)
+    return literal(value, dialect) if isinstance(value, str) else repr(value)

@@ -50,7 +50,7 @@ def expand_ml_predict(text: str, dialect: str, describe: Callable[[str], Predict
         end = closing(tokens, at + 3)
         if end is None:
             raise SyntaxMistake(statement="ML.PREDICT", expected="')'", found="the end of the statement")
-        query = _query(text, list(parts(tokens[at + 4 : end])), describe)
+        query = _query(text, list(parts(tokens[at + 4 : end])), describe, dialect)
         text = f"{text[: tokens[at].start]}({query}){text[tokens[end].end + 1 :]}"
 
 
@@ -63,7 +63,7 @@ def _is_ml(tokens: Sequence[Token], i: int) -> bool:
     )
 
 
-def _query(text: str, arguments: Sequence[Sequence[Token]], describe: Callable[[str], Predicted]) -> str:
+def _query(text: str, arguments: Sequence[Sequence[Token]], describe: Callable[[str], Predicted], dialect: str) -> str:
     if len(arguments) not in (2, 3):
         raise _mistake("MODEL name, then TABLE name or (query), then at most STRUCT(... AS threshold)", arguments[:1])
     model, table = arguments[0], arguments[1]
@@ -78,18 +78,18 @@ def _query(text: str, arguments: Sequence[Sequence[Token]], describe: Callable[[
     else:
         raise _mistake("TABLE and a table's name, or a query in brackets", [table])
     threshold = _threshold(text, arguments[2]) if len(arguments) == 3 else None
-    quoted = literal(name)
+    quoted = literal(name, dialect)
     if threshold is None:
         label = f"predict({quoted}, {_ROW})"
     else:
         if known.classes is None or len(known.classes) != 2 or not known.has_proba:
             raise NoSuchOutput(function=name, output="threshold", reason="its model is no classifier of two classes")
-        negative, positive = (scalar_literal(value) for value in known.classes)
+        negative, positive = (scalar_literal(value, dialect) for value in known.classes)
         score = f"predict_score({quoted}, {_ROW})"
         label = f"CASE WHEN {score} >= {threshold} THEN {positive} WHEN {score} IS NOT NULL THEN {negative} END"
-    columns = [f"{_ROW}.*", f"{label} AS {identifier(f'predicted_{known.label}')}"]
+    columns = [f"{_ROW}.*", f"{label} AS {identifier(f'predicted_{known.label}', dialect)}"]
     if known.has_proba:
-        columns.append(f"predict_probs({quoted}, {_ROW}) AS {identifier(f'predicted_{known.label}_probs')}")
+        columns.append(f"predict_probs({quoted}, {_ROW}) AS {identifier(f'predicted_{known.label}_probs', dialect)}")
     return f"SELECT {', '.join(columns)} FROM {source} AS {_ROW}"
 
 

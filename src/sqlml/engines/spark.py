@@ -1,0 +1,320 @@
+"""Spark: the engine of many machines, classic or by Spark Connect. It and its neighbours import pyspark alone."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyspark.errors import PySparkException
+from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # its stub lacks them
+from pyspark.sql.pandas.types import from_arrow_type
+from pyspark.sql.types import DataType, StructType
+from sqlglot import TokenType
+
+from sqlml.config import Settings
+from sqlml.engines.engine import Column, Engine, Parameters
+from sqlml.engines.spark_session import open_session
+from sqlml.engines.spark_worker import Inline, Sent, answering, generic
+from sqlml.errors import BadSetting, EngineError, SqlmlError, restore
+from sqlml.models.answering import Answerer
+from sqlml.models.portable import packed
+from sqlml.programs.publish import macro_body
+from sqlml.query.calls import SUFFIX_OF
+from sqlml.query.text import identifier, is_word, literal, statements, tokenize
+from sqlml.types import Output, output_type, result_type
+
+CATALOG = "sqlml"
+_tokens = itertools.count()
+_GENERIC: Mapping[str, tuple[Output, pa.DataType]] = {
+    "predict": ("predict", pa.float64()),
+    "predict_score": ("score", pa.float64()),
+    "predict_proba": ("proba", pa.map_(pa.string(), pa.float64())),
+}
+# Spark casts an argument to the declared type before the function sees it: 1.5 would be 1 for a BIGINT.
+_PARAMETER: Mapping[str, str] = {
+    "VARCHAR": "STRING",
+    "BOOLEAN": "BOOLEAN",
+    "BLOB": "BINARY",
+    "TIMESTAMP": "TIMESTAMP_NTZ",
+}
+_OURS = re.compile(r"sqlml\.errors\.(?P<name>\w+): (?P<message>.*?)(?=\n\s*\n|\n\s+at |\nTraceback |\Z)", re.DOTALL)
+_RAISED = re.compile(r"\n(?P<error>[\w.]+(?:Error|Exception|Interrupt)(?:: [^\n]*)?)\s*(?:\n|\Z)")
+
+
+class SparkEngine(Engine):
+    """A SparkSession, made here or held by the user. Its cursors are the session itself, which threads may share."""
+
+    name = "spark"
+    dialect = "spark"
+
+    def __init__(self, session: Any, *, owned: bool, main: SparkEngine | None = None) -> None:
+        self.session = session
+        self._owned = owned
+        self._main = main
+        self._token = hashlib.sha256(f"{id(session)}-{next(_tokens)}".encode()).hexdigest()[:6]
+        self._names: set[str] = set() if main is None else main._names
+        self._macros: set[str] = set() if main is None else main._macros
+        self._sent: dict[str, Sent] = {} if main is None else main._sent
+        self._catalog: dict[str, pa.Table] = {}
+        self._shown: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<SparkEngine {'owned' if self._owned else 'held'}>"
+
+    @classmethod
+    def at(cls, settings: Settings, database: str | None = None) -> SparkEngine:
+        """A session as `[spark]` of the settings says.
+
+        Raises:
+            BadSetting: a database file was given.
+            JavaMissing: there is no Java to run it on.
+            EngineError: it did not start.
+        """
+        if database is not None:
+            raise BadSetting(key="target", value=database, reason="a database file is DuckDB's; this engine is Spark")
+        session, owned = open_session(settings)
+        return cls(session, owned=owned)
+
+    @classmethod
+    def over(cls, connection: Any, _settings: Settings) -> SparkEngine:
+        """A session that the user holds, whose settings stay."""
+        return cls(connection, owned=False)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is a client of Spark Connect, which has no broadcast and no JVM of its own."""
+        return "connect" in type(self.session).__module__
+
+    def columns(self, query: str) -> Sequence[Column]:
+        with self._mapped():
+            schema = self.session.sql(self._readable(query)).schema
+        return [Column(field.name, _fields_of(field.dataType)) for field in schema]
+
+    def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
+        key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
+        # What Spark takes for a name without quotes is ASCII.
+        shown = re.sub(r"\W", "", answerer.function, flags=re.ASCII)
+        name = f"__sqlml_{self._token}_{key}_{shown}_{'_'.join(outputs)}".lower()
+        if not as_row and answerer.strategy == "sql" and len(outputs) == 1 and outputs[0] != "probs":
+            return self._expression(f"{name}_sql", answerer, outputs[0])
+        if name not in self._names:
+            arrow, _ = result_type(outputs, answerer.description.returns, answerer.description.classes)
+            self._create(name, answering(self._send(answerer), tuple(outputs)), arrow)
+        return name
+
+    def _create(self, name: str, answers: Callable[..., Any], result: pa.DataType) -> None:
+        type_ = from_arrow_type(result, prefer_timestamp_ntz=True)
+        with self._mapped(), warnings.catch_warnings():
+            # It says once a process that it is not at home with pandas 3, which is not asked to do anything here.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.session.udf.register(name, arrow_udf(answers, type_))
+        self._names.add(name)
+
+    def _expression(self, name: str, answerer: Answerer, output: Any) -> str:
+        """A SQL function of the program's expression, which Spark puts in the place of its call."""
+        if name not in self._names:
+            compiled = answerer.compiled()
+            assert compiled is not None
+            publication = compiled.publication()
+            names = [identifier(f"__{place}", "spark") for place in range(len(compiled.program.inputs))]
+            types = ["STRING" if type_ == "VARCHAR" else "DOUBLE" for _, type_ in publication.arguments]
+            taken = ", ".join(f"{one} {type_}" for one, type_ in zip(names, types, strict=True))
+            arrow, _ = output_type(output, answerer.description.returns, answerer.description.classes)
+            self._function(name, taken, arrow, macro_body(publication, output, names, "spark"))
+            self._names.add(name)
+        return name
+
+    def _function(self, name: str, parameters: str, result: pa.DataType, body: str) -> None:
+        type_ = from_arrow_type(result, prefer_timestamp_ntz=True).simpleString()
+        text = f"CREATE OR REPLACE TEMPORARY FUNCTION {identifier(name, 'spark')}({parameters}) RETURNS {type_} RETURN"
+        with self._mapped():
+            self.session.sql(f"{text} {body}")
+
+    def _send(self, answerer: Answerer) -> Sent:
+        """The version on its way to the workers, once."""
+        if answerer.key not in self._sent:
+            held = answerer.portable()
+            if held.artifact is not None:
+                with self._mapped():
+                    self.session.addArtifacts(str(packed(held.artifact)), file=True)
+            self._sent[answerer.key] = Inline(held) if self.is_remote else self.session.sparkContext.broadcast(held)
+        return self._sent[answerer.key]
+
+    def open(self, name: str) -> None:
+        """Nothing: a worker opens a version when it meets it."""
+
+    def evaluate(self, expression: str, columns: Mapping[str, pa.Array]) -> pa.Array:
+        with self._mapped():
+            frame = self.session.createDataFrame(pa.table(dict(columns)))
+            found = frame.selectExpr(f"{expression} AS answer").toArrow()
+        return found.column("answer").combine_chunks()
+
+    def publish(self, answerer: Answerer) -> None:
+        names = [argument.name for argument in answerer.description.arguments]
+        lacking = SUFFIX_OF.keys() - set(answerer.description.outputs())
+        self._drop({answerer.function + SUFFIX_OF[output] for output in lacking})
+        if len({name.casefold() for name in names}) < len(names) or not answerer.description.taken:
+            return
+        parameters = ", ".join(
+            f"{identifier(argument.name, 'spark')} {_PARAMETER.get(argument.type, 'DOUBLE')}"
+            for argument in answerer.description.arguments
+        )
+        taken = ", ".join(identifier(argument.name, "spark") for argument in answerer.description.taken)
+        for output in answerer.description.outputs():
+            if output in SUFFIX_OF:
+                name = answerer.function + SUFFIX_OF[output]
+                arrow, _ = output_type(output, answerer.description.returns, answerer.description.classes)
+                self._function(name, parameters, arrow, f"{self.register(answerer, [output])}({taken})")
+                self._macros.add(name)
+
+    def withdraw(self, function: str) -> None:
+        self._drop({function + suffix for suffix in SUFFIX_OF.values()})
+
+    def _drop(self, wanted: set[str]) -> None:
+        for name in self._macros & wanted:
+            with contextlib.suppress(PySparkException):
+                self.session.sql(f"DROP TEMPORARY FUNCTION IF EXISTS {identifier(name, 'spark')}")
+        self._macros -= wanted
+
+    def publish_generic(self, answerers: Mapping[str, Answerer]) -> None:
+        if not answerers:
+            return
+        sent = {name: self._send(answerer) for name, answerer in answerers.items()}
+        for name, (output, arrow) in _GENERIC.items():
+            self._create(name, generic(sent, output), arrow)
+
+    def owner_of(self, name: str) -> str | None:
+        if name.casefold() in {macro.casefold() for macro in self._macros}:
+            return None
+        with self._mapped():
+            found = self.session.sql(f"SHOW ALL FUNCTIONS LIKE {literal(name, 'spark')}").collect()
+        return "Spark" if any(row[0].split(".")[-1].casefold() == name.casefold() for row in found) else None
+
+    def shows_catalog(self) -> bool:
+        return bool(self._catalog)
+
+    def show_catalog(self, tables: Mapping[str, pa.Table]) -> None:
+        # Each becomes a view when a statement first names it: making them all takes a second.
+        self._catalog = dict(tables)
+        self._shown = set()
+
+    def _readable(self, text: str) -> str:
+        """A statement with each `sqlml.<table>` as the view that holds it."""
+        if CATALOG not in text.casefold():
+            return text
+        tokens = tokenize(text, self.dialect) or []
+        for i in reversed(range(len(tokens) - 2)):
+            one, dot, name = tokens[i : i + 3]
+            table = name.text.casefold()
+            is_column = i > 0 and tokens[i - 1].token_type == TokenType.DOT
+            if not is_word(one, CATALOG) or dot.token_type != TokenType.DOT or table not in self._catalog or is_column:
+                continue
+            view = f"__sqlml_{self._token}_{table}"
+            if table not in self._shown:
+                self.session.createDataFrame(self._catalog[table]).createOrReplaceTempView(view)
+                self._shown.add(table)
+            text = f"{text[: one.start]}{view}{text[name.end + 1 :]}"
+        return text
+
+    def rows(self, text: str, parameters: Parameters = None) -> Any:
+        *before, last = statements(text, tokenize(text, self.dialect) or []) or [text]
+        with self._mapped():
+            for statement in before:
+                self.session.sql(self._readable(statement))
+            last, held = _with_markers(self._readable(last), parameters, self.dialect)
+            frame = self.session.sql(last, args=held) if held else self.session.sql(last)
+            return frame if frame.schema.fields else None
+
+    def batches(self, text: str, rows: int) -> Iterator[pa.RecordBatch]:
+        with self._mapped():
+            found = self.session.sql(self._readable(text)).toArrow()
+        yield from found.to_batches(max_chunksize=rows)
+
+    def table(self, rows: pa.Table) -> Any:
+        return self.session.createDataFrame(rows)
+
+    def relation(self, result: Any) -> Any:
+        from sqlml.engines.duckdb import relation_of
+
+        with self._mapped():
+            return relation_of(result.toArrow())
+
+    def tables(self) -> list[str]:
+        with self._mapped():
+            return sorted(table.name for table in self.session.catalog.listTables() if not table.name.startswith("__"))
+
+    def error(self, error: BaseException) -> SqlmlError | None:
+        return _mapped(error) if isinstance(error, PySparkException) else None
+
+    def unknown_function(self, error: SqlmlError) -> str | None:
+        found = re.search(r"\[UNRESOLVED_ROUTINE\] Cannot resolve routine `(?P<name>[^`]+)`", str(error))
+        return found["name"] if found else None
+
+    def in_transaction(self) -> bool:
+        return False
+
+    def interrupt(self) -> None:
+        self.session.interruptAll()
+
+    def cursor(self) -> SparkEngine:
+        return SparkEngine(self.session, owned=False, main=self._main or self)
+
+    def close(self) -> None:
+        if self._main is not None:
+            return
+        with contextlib.suppress(Exception):
+            self._drop(set(self._macros))
+            for name in self._names:
+                self.session.sql(f"DROP TEMPORARY FUNCTION IF EXISTS {identifier(name, 'spark')}")
+            for table in self._shown:
+                self.session.catalog.dropTempView(f"__sqlml_{self._token}_{table}")
+        self._names.clear()
+        if self._owned:
+            self.session.stop()
+
+    @contextlib.contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except PySparkException as error:
+            raise _mapped(error) from error
+
+
+def _fields_of(type_: DataType) -> tuple[str, ...] | None:
+    return tuple(type_.names) if isinstance(type_, StructType) else None
+
+
+def _with_markers(text: str, parameters: Parameters, dialect: str) -> tuple[str, dict[str, Any] | None]:
+    """A statement whose parameters are Spark's: `?`, `$1` and `$name` as `:p1` and `:name`."""
+    if not parameters:
+        return text, None
+    by_name = isinstance(parameters, Mapping)
+    held = dict(parameters) if by_name else {f"p{i}": value for i, value in enumerate(parameters, 1)}
+    tokens, shift, counted = tokenize(text, dialect) or [], 0, 0
+    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.token_type == TokenType.PLACEHOLDER and token.text == "?":
+            counted += 1
+            new, end = f":p{counted}", token.end
+        elif token.text == "$" and after is not None and after.start == token.end + 1:
+            new, end = f":{after.text}" if by_name else f":p{after.text}", after.end
+        else:
+            continue
+        text = f"{text[: token.start + shift]}{new}{text[end + 1 + shift :]}"
+        shift += len(new) - (end + 1 - token.start)
+    return text, held
+
+
+def _mapped(error: BaseException) -> SqlmlError:
+    """Spark's exception as one of ours: our own that went through a worker comes back as it was."""
+    text = str(error)
+    if found := _OURS.search(text):
+        return restore(found["name"], {}, found["message"].strip()) or EngineError(message=found["message"])
+    if "Traceback (most recent call last)" in text and (raised := _RAISED.findall(text)):
+        return EngineError(message=f"A worker raised {raised[-1]}")
+    return EngineError(message=text.split("\n\nJVM stacktrace")[0].strip())
