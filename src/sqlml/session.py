@@ -26,6 +26,7 @@ from sqlml.models.description import Description
 from sqlml.models.reference import ModelReference
 from sqlml.planner import Plan, Target, current_target, plan_query, split_target
 from sqlml.query.calls import SUFFIXES, find_calls
+from sqlml.query.items import unnamed
 from sqlml.query.passes.ml_predict import Predicted, expand_ml_predict
 from sqlml.query.statements import (
     CreateFunction,
@@ -244,6 +245,7 @@ class Session:
             engine=self._engine.name,
             dialect=dialect,
             rewrites=rewrites,
+            unnamed=unnamed(tokens, [call.span.start for call in calls]),
             stored=keeps_text(numbered, dialect),
         )
 

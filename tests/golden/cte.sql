@@ -2,4 +2,4 @@
 WITH q AS (SELECT b, a FROM pairs) SELECT line(q), (SELECT max(line(*)) FROM pairs) FROM q;
 -- DuckDB gets:
 -- A CTE's columns; an inner star means the inner FROM.
-WITH q AS (SELECT b, a FROM pairs) SELECT __line_predict("q"."a", "q"."b"), (SELECT max(__line_predict("pairs"."a", "pairs"."b")) FROM pairs) FROM q
+WITH q AS (SELECT b, a FROM pairs) SELECT __line_predict("q"."a", "q"."b") AS "line(q)", (SELECT max(__line_predict("pairs"."a", "pairs"."b")) AS "max(line(*))" FROM pairs) AS "(SELECT max(line(*)) FROM pairs)" FROM q

@@ -5,5 +5,5 @@ FROM line;
 -- DuckDB gets:
 -- Texts, comments, columns and tables that look like calls stay as they are.
 WITH line(a, b) AS (SELECT 1, 2)
-SELECT 'churn(p)' AS churn, /* line(a) */ line.a, __line_predict("line"."a", "line"."b") -- line(
+SELECT 'churn(p)' AS churn, /* line(a) */ line.a, __line_predict("line"."a", "line"."b") AS "line(line)" -- line(
 FROM line

@@ -56,7 +56,7 @@ def test_explain_predict_prints_the_plan(reader):
     assert [call["function"] for call in held["calls"]] == ["churn", "churn", "line"]
     assert held["calls"][2]["arguments"] == {"a": "1", "b": "tenure"}
     assert normal(plan.sql).startswith(
-        'SELECT (__churn_predict_score("p"."tenure", "p"."price", "p"."plan", "p"."region")).predict, (__churn'
+        'SELECT (__churn_predict_score("p"."tenure", "p"."price", "p"."plan", "p"."region")).predict AS "churn(p)"'
     )
 
 

@@ -15,18 +15,19 @@ from pyspark.errors import PySparkException
 from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # its stub lacks them
 from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import DataType, StructType
-from sqlglot import TokenType
 
 from sqlml.config import Settings
+from sqlml.engines.duckdb import relation_of
 from sqlml.engines.engine import Column, Engine, Parameters
 from sqlml.engines.spark_session import open_session
 from sqlml.engines.spark_worker import Inline, Sent, answering, generic
 from sqlml.errors import BadSetting, EngineError, SqlmlError, restore
 from sqlml.models.answering import Answerer
-from sqlml.models.portable import packed
+from sqlml.models.travelling import packed
 from sqlml.programs.publish import macro_body
 from sqlml.query.calls import SUFFIX_OF
-from sqlml.query.text import identifier, is_word, literal, statements, tokenize
+from sqlml.query.spark_text import with_markers, with_views
+from sqlml.query.text import identifier, literal, statements, tokenize
 from sqlml.types import Output, output_type, result_type
 
 CATALOG = "sqlml"
@@ -206,29 +207,26 @@ class SparkEngine(Engine):
 
     def _readable(self, text: str) -> str:
         """A statement with each `sqlml.<table>` as the view that holds it."""
-        if CATALOG not in text.casefold():
-            return text
-        tokens = tokenize(text, self.dialect) or []
-        for i in reversed(range(len(tokens) - 2)):
-            one, dot, name = tokens[i : i + 3]
-            table = name.text.casefold()
-            is_column = i > 0 and tokens[i - 1].token_type == TokenType.DOT
-            if not is_word(one, CATALOG) or dot.token_type != TokenType.DOT or table not in self._catalog or is_column:
-                continue
-            view = f"__sqlml_{self._token}_{table}"
-            if table not in self._shown:
-                self.session.createDataFrame(self._catalog[table]).createOrReplaceTempView(view)
-                self._shown.add(table)
-            text = f"{text[: one.start]}{view}{text[name.end + 1 :]}"
-        return text
+        return with_views(text, CATALOG, self._catalog, self._view)
+
+    def _view(self, table: str) -> str:
+        view = f"__sqlml_{self._token}_{table}"
+        if table not in self._shown:
+            self.session.createDataFrame(self._catalog[table]).createOrReplaceTempView(view)
+            self._shown.add(table)
+        return view
 
     def rows(self, text: str, parameters: Parameters = None) -> Any:
         *before, last = statements(text, tokenize(text, self.dialect) or []) or [text]
         with self._mapped():
             for statement in before:
                 self.session.sql(self._readable(statement))
-            last, held = _with_markers(self._readable(last), parameters, self.dialect)
-            frame = self.session.sql(last, args=held) if held else self.session.sql(last)
+            last = self._readable(last)
+            if parameters:
+                last, held = with_markers(last, parameters)
+                frame = self.session.sql(last, args=held)
+            else:
+                frame = self.session.sql(last)
             return frame if frame.schema.fields else None
 
     def batches(self, text: str, rows: int) -> Iterator[pa.RecordBatch]:
@@ -240,8 +238,6 @@ class SparkEngine(Engine):
         return self.session.createDataFrame(rows)
 
     def relation(self, result: Any) -> Any:
-        from sqlml.engines.duckdb import relation_of
-
         with self._mapped():
             return relation_of(result.toArrow())
 
@@ -288,26 +284,6 @@ class SparkEngine(Engine):
 
 def _fields_of(type_: DataType) -> tuple[str, ...] | None:
     return tuple(type_.names) if isinstance(type_, StructType) else None
-
-
-def _with_markers(text: str, parameters: Parameters, dialect: str) -> tuple[str, dict[str, Any] | None]:
-    """A statement whose parameters are Spark's: `?`, `$1` and `$name` as `:p1` and `:name`."""
-    if not parameters:
-        return text, None
-    by_name = isinstance(parameters, Mapping)
-    held = dict(parameters) if by_name else {f"p{i}": value for i, value in enumerate(parameters, 1)}
-    tokens, shift, counted = tokenize(text, dialect) or [], 0, 0
-    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.token_type == TokenType.PLACEHOLDER and token.text == "?":
-            counted += 1
-            new, end = f":p{counted}", token.end
-        elif token.text == "$" and after is not None and after.start == token.end + 1:
-            new, end = f":{after.text}" if by_name else f":p{after.text}", after.end
-        else:
-            continue
-        text = f"{text[: token.start + shift]}{new}{text[end + 1 + shift :]}"
-        shift += len(new) - (end + 1 - token.start)
-    return text, held
 
 
 def _mapped(error: BaseException) -> SqlmlError:

@@ -14,7 +14,8 @@ from pyspark import SparkFiles, TaskContext
 
 from sqlml.errors import NotNumeric, SqlmlError, UnknownFunction, did_you_mean, restore
 from sqlml.models.answering import Answerer
-from sqlml.models.portable import Portable, opened
+from sqlml.models.portable import Portable
+from sqlml.models.travelling import opened
 from sqlml.types import Output
 
 MOST_OPEN = 32

@@ -15,9 +15,10 @@ from sqlml.models.answering import Answerer
 from sqlml.models.artifact import ArtifactStore
 from sqlml.models.compiled import Compiled
 from sqlml.models.description import Description
-from sqlml.models.portable import Artifact, Portable, portable
+from sqlml.models.portable import Artifact, Portable
 from sqlml.models.reading import ModelReader
 from sqlml.models.reference import ModelReference
+from sqlml.models.travelling import portable
 from sqlml.planner import Target
 from sqlml.programs.kernel.loading import machine
 from sqlml.programs.program import Program
