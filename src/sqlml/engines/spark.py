@@ -44,7 +44,9 @@ _PARAMETER: Mapping[str, str] = {
     "BLOB": "BINARY",
     "TIMESTAMP": "TIMESTAMP_NTZ",
 }
-_OURS = re.compile(r"sqlml\.errors\.(?P<name>\w+): (?P<message>.*?)(?=\n\s*\n|\n\s+at |\nTraceback |\Z)", re.DOTALL)
+_OURS = re.compile(
+    r"sqlml\.errors\.(?P<name>\w+): (?P<message>.*?)(?=\n\s*\n|\n\s+at |\n SQLSTATE|\nTraceback |\Z)", re.DOTALL
+)
 _RAISED = re.compile(r"\n(?P<error>[\w.]+(?:Error|Exception|Interrupt)(?:: [^\n]*)?)\s*(?:\n|\Z)")
 
 
