@@ -58,6 +58,7 @@ BESIDE = {
 OWNERS = {
     "IPython": ["notebook.py"],
     "alembic": ["catalog/*"],
+    "catboost": ["models/*"],
     "cloudpickle": ["models/*"],
     "joblib": ["models/*"],
     "deltalake": ["tables/*"],
@@ -107,7 +108,7 @@ HIDDEN: dict[str, set[str]] = {
     "engines/__init__.py": {"<entry.module>"},
     # A model's libraries take seconds to import, and a query without a model, or with a compiled one, needs none.
     "models/feed.py": {"pandas"},
-    "models/file.py": {"joblib", "lightgbm", "xgboost"},
+    "models/file.py": {"catboost", "joblib", "lightgbm", "xgboost"},
     "models/log.py": {"sqlml.models.saving"},
     "models/readers/__init__.py": {"<entry.module>"},
     # The readers of a library's models are imported where a model is of that library.
