@@ -98,6 +98,7 @@ def test_one_input_of_all_columns(registry, name):
     assert (held.format, held.flavour, held.reader) == ("onnx", "onnx", "onnx")
     assert [(a.name, a.type) for a in held.arguments] == [(name, "DOUBLE") for name in ROWS.columns]
     assert held.feed == "matrix"
+    assert held.strategies == ("kernel", "python"), held.no_program
     assert ("proba" in held.outputs()) == ("numbers" not in name and "linear" not in name)
     assert held.kind == ("classifier" if "proba" in held.outputs() else "other" if "of two" in name else "regressor")
     check(asked, ROWS)
@@ -159,6 +160,7 @@ def test_one_input_a_column(registry, model):
     fitted = prepared(model).fit(rows, TWO if hasattr(model, "predict_proba") else VALUES)
     asked = through(registry, skl2onnx.to_onnx(fitted, rows), rows, f"onnx columns {type(model).__name__}")
     arguments = asked.description.arguments
+    assert asked.compiled is not None, asked.description.no_program
     assert [a.type for a in arguments] == ["DOUBLE"] * 4 + ["VARCHAR", "BIGINT", "BOOLEAN"]
     # It has an imputer for its numbers, and onnxruntime no missing value for the others.
     assert [a.missing for a in arguments] == ["nan"] * 4 + [None] * 3
@@ -197,6 +199,7 @@ def test_a_cluster_s_first_output_is_the_answer(registry):
         registry, skl2onnx.to_onnx(KMeans(3, n_init=1, random_state=0).fit(given), given[:1]), ROWS, "onnx clusters"
     )
     assert (asked.description.kind, asked.description.returns.sql) == ("other", "BIGINT")
+    assert asked.description.no_program == "ReduceSumSquare: no reader for this operator"
     check(asked, ROWS)
 
 

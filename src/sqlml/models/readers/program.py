@@ -32,6 +32,7 @@ from sqlml.types import NUMBERS
 _LAZY: Mapping[str, str] = {
     "catboost": "sqlml.models.readers.catboost_program",
     "lightgbm": "sqlml.models.readers.lightgbm_program",
+    "onnx": "sqlml.models.readers.onnx_program",
     "xgboost": "sqlml.models.readers.xgboost_program",
 }
 
