@@ -332,6 +332,9 @@ def test_without_a_reader():
     wide = graph([("MatMul", ["x", "w"], ["y"], {})], 500, [("y", 1, [None, 1])], w=np.ones((500, 1), np.float32))
     with pytest.raises(NoReader, match="sums of 500"):
         read_program(wide, arguments(500))
+    layer = graph([("MatMul", ["x", "w"], ["y"], {})], 50, [("y", 1, [None, 50])], w=np.ones((50, 50), np.float32))
+    with pytest.raises(NoReader, match="sums of 50 products, 50 times"):
+        read_program(layer, arguments(50))
     with pytest.raises(NoReader, match="an argument of VARCHAR"):
         read_program(
             to_onnx(LinearRegression().fit(NARROW, Y), NARROW[:1]), [Argument("x0", "VARCHAR"), *arguments()[1:]]

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from sqlml.models.readers.reading import Columns, NoReader
 from sqlml.programs.program import Apply, Arithmetic, Builder, Combine, Encode, Floats, Guard, Linear
 
-# Of more terms onnxruntime adds up blocks; of more products a program would be far slower than its own loops.
-_MOST_TERMS, _MOST_PRODUCTS = 256, 40_000
+# Of more terms onnxruntime adds up blocks; more products take a program longer than onnxruntime and the way to it.
+_MOST_TERMS, _MOST_PRODUCTS = 256, 2_000
 # How far apart two scores must be, so that the larger one doesn't hang on how a function was rounded.
 _APART = {"float32": 1e-5, "float64": 1e-12}
 
