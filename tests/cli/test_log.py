@@ -9,7 +9,7 @@ import sys
 import pytest
 
 FITTED = """
-import joblib, pandas as pd, skops.io, lightgbm, xgboost
+import catboost, joblib, pandas as pd, skops.io, lightgbm, xgboost
 from sklearn.linear_model import LogisticRegression
 rows = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0] * 10, "b": [0.0, 1.0, 0.0, 1.0] * 10})
 late = pd.Series([0, 0, 1, 1] * 10, name="late")
@@ -21,6 +21,9 @@ joblib.dump(model, "m.joblib")
 options = {"objective": "binary", "verbose": -1, "min_data_in_leaf": 1}
 lightgbm.train(options, lightgbm.Dataset(rows, late), 3).save_model("m.txt")
 xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(rows, late), 3).save_model("m.ubj")
+small = {"iterations": 3, "verbose": 0, "allow_writing_files": False}
+catboost.CatBoostClassifier(**small).fit(rows, late).save_model("m.cbm")
+catboost.CatBoostRegressor(**small).fit(rows, late).save_model("number.cbm")
 """
 
 
@@ -39,7 +42,7 @@ def log(run, files, name, *options, data="data.csv", code=0):
     return run("log", files / name, "--name", "m", "--signature-from", files / data, *options, code=code)
 
 
-@pytest.mark.parametrize("name", ["m.skops", "m.txt", "m.ubj"])
+@pytest.mark.parametrize("name", ["m.skops", "m.txt", "m.ubj", "m.cbm", "number.cbm"])
 def test_a_file_becomes_a_function(run, rows, files, name):
     made = json.loads(log(run, files, name, "--label", "late", "--alias", "champion", "--output", "json").stdout)
     assert (made["name"], str(made["version"]), made["needs_trust"]) == ("m", "1", False)

@@ -62,6 +62,7 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("threadpoolctl",),
     ),
     "fast": (("numba",),),
+    "catboost": (("catboost",),),
     "lightgbm": (("lightgbm",),),
     "xgboost": (("xgboost-cpu", "xgboost"),),
     "onnx": (("onnx",), ("onnxruntime",), ("skl2onnx",)),

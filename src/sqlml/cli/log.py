@@ -17,7 +17,9 @@ from sqlml.config import load_settings
 def log(
     path: Annotated[
         Path,
-        typer.Argument(exists=True, dir_okay=False, help="skops, LightGBM's .txt, XGBoost's .json or .ubj."),
+        typer.Argument(
+            exists=True, dir_okay=False, help="skops, CatBoost's .cbm, LightGBM's .txt, XGBoost's .json or .ubj."
+        ),
     ],
     name: Annotated[str, typer.Option(help="The registered model's name.")],
     signature_from: Annotated[

@@ -20,7 +20,7 @@ from sqlml.models.fitted import Fitted
 from sqlml.models.probe import Columns, Comparison, trial
 from sqlml.programs.evaluate import evaluate
 from sqlml.programs.probes import turning_points
-from sqlml.programs.program import Program, Trees
+from sqlml.programs.program import Apply, Program, Trees
 from sqlml.types import ARROW, Output
 
 _SEED = 20130101
@@ -34,6 +34,8 @@ TOLERANCE, FLOAT32_TOLERANCE = 1e-9, 2e-6
 
 Sums of the same float64 in another order differ by less; a library that adds up in float32 rounds to seven digits.
 """
+_PROBABLE = 0.1
+"""What a difference of float32 probabilities is at least relative to: 1 - p is a multiple of 6e-8, however small."""
 
 Answering = Callable[[Output, Sequence[pa.Array]], pa.Array | None]
 """A strategy at work: one output for rows given as an array an argument; None where it refuses them."""
@@ -170,7 +172,10 @@ def read_cases(folder: Path, program: str) -> Cases:
 
 def tolerance(program: Program) -> float:
     """How far a program's numbers may be from the model's, relative to these."""
-    narrow = any(isinstance(node, Trees) and node.sum == "float32" for node in program.nodes)
+    narrow = any(
+        (isinstance(node, Trees) and node.sum == "float32") or (isinstance(node, Apply) and node.function == "float32")
+        for node in program.nodes
+    )
     return FLOAT32_TOLERANCE if narrow else TOLERANCE
 
 
@@ -192,7 +197,8 @@ def compare_answers(
             flat = got.flatten().field("prob")
         else:
             flat = got.flatten() if pa.types.is_list(got.type) else got
-        found = widened(found, own, flat)
+        narrow = bound > TOLERANCE and output != "predict"
+        found = widened(found, own, flat, least=_PROBABLE if narrow else 0.0)
     if found.label_mismatches:
         return found, f"{found.label_mismatches} of {cases.rows} labels differ from the model's"
     if not found.max_relative <= bound:
@@ -200,8 +206,11 @@ def compare_answers(
     return found, None
 
 
-def widened(found: Comparison, own: npt.NDArray[Any], got: pa.Array) -> Comparison:
-    """A comparison with one more output. Beside 0, a difference is relative to a thousandth of the usual answer."""
+def widened(found: Comparison, own: npt.NDArray[Any], got: pa.Array, *, least: float = 0.0) -> Comparison:
+    """A comparison with one more output. Beside 0, a difference is relative to a thousandth of the usual answer.
+
+    It is relative to `least` where that is more.
+    """
     if own.dtype.kind != "f":
         wrong = sum(one != other for one, other in zip(own.tolist(), got.to_pylist(), strict=True))
         return replace(found, label_mismatches=found.label_mismatches + wrong)
@@ -212,7 +221,7 @@ def widened(found: Comparison, own: npt.NDArray[Any], got: pa.Array) -> Comparis
         same = (values == own) | (np.isnan(values) & np.isnan(own))
         finite = np.abs(own[np.isfinite(own) & (own != 0.0)])
         usual = float(np.median(finite)) if len(finite) else 1.0
-        relative = difference / np.maximum(np.abs(own), 1e-3 * usual)
+        relative = difference / np.maximum(np.abs(own), max(1e-3 * usual, least))
     difference[same], relative[same] = 0.0, 0.0
     # One infinite or missing where the other is not: nothing could be further apart.
     difference[np.isnan(difference)], relative[np.isnan(relative)] = np.inf, np.inf

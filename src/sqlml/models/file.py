@@ -20,7 +20,7 @@ class _Format(NamedTuple):
 
 
 def load_fitted(path: Path, *, trusted: bool) -> Any:
-    """The fitted model in a file: skops, LightGBM's text, XGBoost's JSON or UBJSON, a pickle where that is trusted.
+    """The fitted model in a file: skops, or what CatBoost, LightGBM or XGBoost write; a pickle where that is trusted.
 
     Raises:
         UnsupportedModel: the file's suffix is none of these.
@@ -71,6 +71,18 @@ def _lightgbm(path: Path, trusted: bool) -> Any:
     return importlib.import_module("lightgbm").Booster(model_file=str(path))
 
 
+def _catboost(path: Path, trusted: bool) -> Any:
+    """The file doesn't say which class it was: by its loss it is one of classes, or one of numbers."""
+    library = importlib.import_module("catboost")
+    held = library.CatBoostClassifier()
+    held.load_model(str(path))
+    if len(held.classes_):
+        return held
+    held = library.CatBoostRegressor()
+    held.load_model(str(path))
+    return held
+
+
 def _xgboost(path: Path, trusted: bool) -> Any:
     booster = importlib.import_module("xgboost").Booster()
     booster.load_model(path)
@@ -82,6 +94,7 @@ FORMATS: Mapping[str, _Format] = {
     ".skops": _Format("skops", "models", _skops),
     ".joblib": _Format("joblib", "models", _pickle),
     ".pkl": _Format("joblib", "models", _pickle),
+    ".cbm": _Format("catboost", "catboost", _catboost),
     ".txt": _Format("lightgbm", "lightgbm", _lightgbm),
     ".json": _Format("xgboost", "xgboost", _xgboost),
     ".ubj": _Format("xgboost", "xgboost", _xgboost),

@@ -38,11 +38,12 @@ def log_model(
 ) -> LoggedModel:
     """Save a fitted model, see that it loads and answers the same, and register it in MLflow.
 
-    The form is one that holds data and no code where there is one (LightGBM's text, XGBoost's UBJSON, skops).
+    The form is one that holds data and no code where there is one (CatBoost's binary, LightGBM's text, XGBoost's
+    UBJSON, skops).
     An active MLflow run and MLflow's own settings are left as they are.
 
     Args:
-        model: a scikit-learn estimator or pipeline, or a LightGBM or XGBoost model, fitted.
+        model: a scikit-learn estimator or pipeline, or a CatBoost, LightGBM or XGBoost model, fitted.
         name: the registered model's name; a new version is added where there is one.
         signature_from: the rows that it was fitted on, or some like them; its columns become the arguments.
             The label and columns that the model doesn't know are left out. A matrix gives x0, x1 and so on.

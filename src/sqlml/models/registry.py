@@ -211,7 +211,7 @@ def save(
 
     Args:
         model: the fitted model.
-        flavour: `sklearn`, `lightgbm` or `xgboost`.
+        flavour: `sklearn`, `catboost`, `lightgbm` or `xgboost`.
         folder: to be made.
         columns: MLflow's type of each input.
         example: rows of inputs, to be kept with it.

@@ -110,7 +110,7 @@ def _named(error: BaseException) -> str:
 def forms(model: Any) -> Iterator[Form]:
     """The forms to try, those that hold data before the one that holds code."""
     library = type(model).__module__.split(".")[0]
-    if library == "xgboost" or (library == "lightgbm" and type(model).__name__ == "Booster"):
+    if library in ("catboost", "xgboost") or (library == "lightgbm" and type(model).__name__ == "Booster"):
         yield Form(library, "own")
         return
     flavour = library if library == "lightgbm" else "sklearn"
@@ -134,7 +134,7 @@ def _save(held: _Held, form: Form, folder: Path, answered: Any) -> dict[str, Any
         example=spread(held.rows, _EXAMPLE_ROWS),
         answered=pd.Series(answered) if np.ndim(answered) == 1 else answered,
         requirements=requirements(held.model, form),
-        metadata=metadata(held.rows, held.label),
+        metadata=metadata(held.rows, held.label, held.model),
         options=options,
     )
 
@@ -159,6 +159,7 @@ _DISTRIBUTIONS = {
     "sklearn": {"scikit-learn", "scipy"},
     "lightgbm": {"lightgbm", "scikit-learn", "scipy"},
     "xgboost": {"xgboost", "xgboost-cpu", "scikit-learn", "scipy"},
+    "catboost": {"catboost"},
     "builtins": set(),
     "__main__": set(),
 }
@@ -169,9 +170,12 @@ def input_names(model: Any) -> list[str] | None:
     held = getattr(model, "feature_names_in_", None)
     if held is None and type(model).__name__ == "Booster":
         held = model.feature_name() if hasattr(model, "feature_name") else model.feature_names
+    if held is None and type(model).__module__.startswith("catboost."):
+        held = model.feature_names_
     names = None if held is None else [str(name) for name in held]
-    # LightGBM makes up names where it was given none.
-    return None if names == [f"Column_{i}" for i in range(len(names or ()))] else names
+    # LightGBM and CatBoost make up names where they were given none.
+    made_up = ([f"Column_{i}" for i in range(len(names or ()))], [str(i) for i in range(len(names or ()))])
+    return None if names in made_up else names
 
 
 def answers(model: Any, rows: Any) -> list[Any]:

@@ -25,6 +25,9 @@ _OBJECTS: tuple[tuple[tuple[type, ...], str], ...] = (
 )
 
 
+_MOST_ENCODED = 255
+
+
 def input_rows(given: Any, names: list[str] | None, label: str | None, model: str) -> pd.DataFrame:
     """The rows to log a model with: its own columns in its own order, or all but the label where it has no names.
 
@@ -126,7 +129,20 @@ def spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
 
 
-def metadata(rows: pd.DataFrame, label: str | None) -> dict[str, Any]:
+def encoded(rows: pd.DataFrame, model: Any) -> dict[str, list[Any]]:
+    """The texts and whole numbers of a CatBoost model's category columns that it may encode one by one.
+
+    CatBoost itself keeps hashes of them, and encodes so no column of more than 255.
+    """
+    places: list[int] = getattr(model, "get_cat_feature_indices", list)()
+    found: dict[str, list[Any]] = {}
+    for name in rows.columns[places]:
+        if (column := rows[name].dropna()).nunique() <= _MOST_ENCODED and _type(column) in ("string", "long"):
+            found[str(name)] = sorted(column.unique().tolist())
+    return found
+
+
+def metadata(rows: pd.DataFrame, label: str | None, model: Any) -> dict[str, Any]:
     """What the artifact itself says beside its signature: its label and its category columns."""
-    held = {LABEL_KEY: label, CATEGORIES_KEY: categories(rows) or None}
+    held = {LABEL_KEY: label, CATEGORIES_KEY: {**encoded(rows, model), **categories(rows)} or None}
     return {key: value for key, value in held.items() if value is not None}

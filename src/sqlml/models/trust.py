@@ -10,7 +10,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-DATA_SUFFIXES = frozenset({".skops", ".lgb", ".xgb", ".json", ".ubj", ".onnx", ".cbm", ".txt"})
+DATA_SUFFIXES = frozenset({".skops", ".lgb", ".xgb", ".json", ".ubj", ".onnx", ".cb", ".cbm", ".txt"})
 
 # Classes of these packages hold arrays and trees; none runs a command when it is made from its state.
 _TRUSTED_PACKAGES = frozenset({"sklearn", "numpy", "scipy", "lightgbm", "xgboost"})

@@ -27,6 +27,8 @@ READERS: Mapping[str, Reader] = {
     "sklearn": Reader("sqlml.models.readers.sklearn", "models", "pickled_model"),
     "lightgbm": Reader("sqlml.models.readers.lightgbm", "lightgbm", "data"),
     "xgboost": Reader("sqlml.models.readers.xgboost", "xgboost", "data"),
+    "catboost": Reader("sqlml.models.readers.catboost", "catboost", "data"),
+    "onnx": Reader("sqlml.models.readers.onnx", "onnx", "data"),
     "python_function": Reader("sqlml.models.readers.pyfunc", "models", None),
 }
 

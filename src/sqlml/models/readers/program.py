@@ -30,7 +30,9 @@ from sqlml.types import NUMBERS
 
 # Imported where a model, or an estimator inside it, is of that library, which is an extra.
 _LAZY: Mapping[str, str] = {
+    "catboost": "sqlml.models.readers.catboost_program",
     "lightgbm": "sqlml.models.readers.lightgbm_program",
+    "onnx": "sqlml.models.readers.onnx_program",
     "xgboost": "sqlml.models.readers.xgboost_program",
 }
 
