@@ -424,5 +424,11 @@ class AnswersDiffer(DataError):
     )
 
 
+class TargetExists(SqlmlError):
+    """Rows were to be written where there is something already."""
+
+    template = "'{path}' is there already: choose another folder, or mode 'overwrite', which replaces it."
+
+
 class EngineError(SqlmlError):
     """The engine refused the statement; its own message, unchanged."""

@@ -7,14 +7,14 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from sqlml.catalog import Proof, Snapshot
 from sqlml.config import Settings, load_settings
 from sqlml.engines import engine_over, open_engine
-from sqlml.engines.engine import Column, Engine, Parameters
+from sqlml.engines.engine import Column, Engine, Parameters, Written
 from sqlml.errors import EngineError, SqlmlError, UnknownFunction, did_you_mean
 from sqlml.lifecycle import publishing, results
 from sqlml.lifecycle.backing import Backing
@@ -22,6 +22,7 @@ from sqlml.lifecycle.information import FunctionInfo, information
 from sqlml.lifecycle.project import Change, changes, read_functions
 from sqlml.lifecycle.registration import Move, Options
 from sqlml.lifecycle.verifying import Verified, verify
+from sqlml.lifecycle.writing import write_files
 from sqlml.models.description import Description
 from sqlml.models.reference import ModelReference
 from sqlml.planner import Plan, Target, current_target, plan_query, split_target
@@ -173,15 +174,49 @@ class Session:
             suggestion = did_you_mean(name, [held.name for held in self.functions()])
             raise UnknownFunction(name=name, suggestion=suggestion) from error
 
+    def write(
+        self,
+        text: str,
+        to: str | Path,
+        *,
+        mode: Literal["error", "overwrite"] = "error",
+        partition_by: Sequence[str] = (),
+        by_files: bool = True,
+    ) -> Written:
+        """Write a query's rows as Parquet files into a folder, which appears when it is whole.
+
+        Args:
+            text: one query, in which functions of the catalog may be called.
+            to: the folder.
+            mode: what happens if it is there: 'error', or 'overwrite', which replaces it once the new one is whole.
+            partition_by: columns whose values become folders, `name=value`.
+            by_files: on Spark, whether DuckDB may answer a query of scan, filter and projection in the tasks, file by
+                file; `explain_write` says whether it would.
+
+        Raises:
+            TargetExists: the folder is there, and `mode` is 'error'.
+            SqlmlError: whatever stands against the query; the folder is as it was then.
+        """
+        plan = self.explain(text)
+        self._open(plan)
+        return write_files(self._engine, plan.sql, to, mode=mode, partition_by=partition_by, by_files=by_files)
+
+    def explain_write(self, text: str) -> tuple[str, str]:
+        """How `write` would write a query, by 'rows' or by 'files', and why."""
+        return self._engine.way(self.explain(text).sql)
+
+    def _open(self, plan: Plan) -> None:
+        for call in plan.calls:
+            # Here, so that a model that can't be loaded is one clear error and not a query's failure.
+            self._backing.answerer(call.target).open()
+            self._engine.open(call.name)
+
     def _query(self, text: str, params: Parameters) -> Any:
         if "sqlml" in text.casefold():
             self._show_catalog()
         plan = self._plan(text)
         if plan.calls and not keeps_text(text, self._engine.dialect):
-            for call in plan.calls:
-                # Here, so that a model that can't be loaded is one clear error and not a query's failure.
-                self._backing.answerer(call.target).open()
-                self._engine.open(call.name)
+            self._open(plan)
         try:
             return self._rows(plan.sql, params)
         except EngineError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
@@ -22,6 +22,15 @@ class Column:
 
     name: str
     fields: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a query's rows were written as. `way` is how: by `rows` of the engine, or `files` one by one; and why so."""
+
+    way: Literal["rows", "files"]
+    reason: str
+    rows: int
 
 
 class Engine(ABC):
@@ -88,6 +97,24 @@ class Engine(ABC):
     @abstractmethod
     def batches(self, text: str, rows: int) -> Iterator[pa.RecordBatch]:
         """A query's rows, about so many at a time; raises EngineError."""
+
+    @abstractmethod
+    def write(self, text: str, folder: str, partition_by: Sequence[str] = (), *, by_files: bool = True) -> Written:
+        """Write a query's rows as Parquet files into a folder that is not there yet.
+
+        Args:
+            text: the query, as the engine gets it.
+            folder: where the files go; a failure may leave some.
+            partition_by: columns whose values become folders, `name=value`, and are left out of the files.
+            by_files: whether an engine may answer file by file.
+
+        Raises:
+            EngineError: the engine refused it.
+        """
+
+    @abstractmethod
+    def way(self, text: str) -> tuple[str, str]:
+        """How `write` would write a query, `rows` or `files`, and why."""
 
     @abstractmethod
     def table(self, rows: pa.Table) -> Any:

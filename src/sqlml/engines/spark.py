@@ -8,17 +8,21 @@ import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
-from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # its stub lacks them
+from pyspark.sql import Observation
+from pyspark.sql.functions import arrow_udf, count, lit  # type: ignore[attr-defined]  # its stub lacks them
 from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import DataType, StructType
 
 from sqlml.config import Settings
 from sqlml.engines.duckdb import relation_of
-from sqlml.engines.engine import Column, Engine, Parameters
+from sqlml.engines.engine import Column, Engine, Parameters, Written
+from sqlml.engines.spark_files import Job, job_of
+from sqlml.engines.spark_files import answering as file_answering
 from sqlml.engines.spark_session import open_session
 from sqlml.engines.spark_worker import Inline, Sent, answering, generic
 from sqlml.errors import BadSetting, EngineError, SqlmlError, restore
@@ -26,6 +30,7 @@ from sqlml.models.answering import Answerer
 from sqlml.models.travelling import packed
 from sqlml.programs.publish import macro_body
 from sqlml.query.calls import SUFFIX_OF
+from sqlml.query.rowlocal import NotRowLocal, row_local
 from sqlml.query.spark_text import with_markers, with_views
 from sqlml.query.text import identifier, literal, statements, tokenize
 from sqlml.types import Output, output_type, result_type
@@ -64,6 +69,7 @@ class SparkEngine(Engine):
         self._names: set[str] = set() if main is None else main._names
         self._macros: set[str] = set() if main is None else main._macros
         self._sent: dict[str, Sent] = {} if main is None else main._sent
+        self._calls: dict[str, tuple[Sent, tuple[Output, ...]]] = {} if main is None else main._calls
         self._catalog: dict[str, pa.Table] = {}
         self._shown: set[str] = set()
 
@@ -105,17 +111,17 @@ class SparkEngine(Engine):
         shown = re.sub(r"\W", "", answerer.function, flags=re.ASCII)
         name = f"__sqlml_{self._token}_{key}_{shown}_{'_'.join(outputs)}".lower()
         if not as_row and answerer.strategy == "sql" and len(outputs) == 1 and outputs[0] != "probs":
-            return self._expression(f"{name}_sql", answerer, outputs[0])
-        if name not in self._names:
+            name = self._expression(f"{name}_sql", answerer, outputs[0])
+        elif name not in self._names:
             arrow, _ = result_type(outputs, answerer.description.returns, answerer.description.classes)
             self._create(name, answering(self._send(answerer), tuple(outputs)), arrow)
+        if not as_row:
+            self._calls[name] = (self._send(answerer), tuple(outputs))
         return name
 
     def _create(self, name: str, answers: Callable[..., Any], result: pa.DataType) -> None:
         type_ = from_arrow_type(result, prefer_timestamp_ntz=True)
-        with self._mapped(), warnings.catch_warnings():
-            # It says once a process that it is not at home with pandas 3, which is not asked to do anything here.
-            warnings.simplefilter("ignore", FutureWarning)
+        with self._mapped(), _without_pandas():
             self.session.udf.register(name, arrow_udf(answers, type_))
         self._names.add(name)
 
@@ -236,6 +242,56 @@ class SparkEngine(Engine):
             found = self.session.sql(self._readable(text)).toArrow()
         yield from found.to_batches(max_chunksize=rows)
 
+    def write(self, text: str, folder: str, partition_by: Sequence[str] = (), *, by_files: bool = True) -> Written:
+        with self._mapped():
+            frame = self.session.sql(self._readable(text))
+            reason = "the settings say so"
+            if by_files and not partition_by:
+                try:
+                    job = self._job(text, frame, folder)
+                except NotRowLocal as error:
+                    reason = str(error)
+                else:
+                    return self._write_files(job)
+            elif partition_by:
+                reason = "its files are partitioned"
+            rows = Observation()
+            counted = frame.observe(rows, count(lit(1)).alias("rows"))
+            counted.write.mode("error").partitionBy(*partition_by).parquet(folder)
+            return Written("rows", reason, int(rows.get["rows"]))
+
+    def _write_files(self, job: Job) -> Written:
+        Path(job.folder).mkdir(parents=True)
+        numbers = self.session.range(0, len(job.parts), 1, len(job.parts))
+        with _without_pandas():
+            done = numbers.mapInArrow(file_answering(job), "file string, rows long").collect()
+        kept = {row["file"] for row in done}
+        for path in Path(job.folder).iterdir():
+            # Of a task that was killed, or ran twice.
+            if str(path) not in kept:
+                path.unlink()
+        return Written("files", "each row is answered by itself", sum(row["rows"] for row in done))
+
+    def way(self, text: str) -> tuple[str, str]:
+        try:
+            with self._mapped():
+                self._job(text, self.session.sql(self._readable(text)), "")
+        except NotRowLocal as error:
+            return "rows", str(error)
+        return "files", "each row is answered by itself"
+
+    def _job(self, text: str, frame: Any, folder: str) -> Job:
+        """The query file by file; raises NotRowLocal."""
+        if self.is_remote:
+            raise NotRowLocal("a client of Spark Connect doesn't see a table's files")
+        found = row_local(text, self.dialect, self._calls.keys())
+        calls = {name: call for name, call in self._calls.items() if name in found.text}
+        table = self.session.sql(f"SELECT * FROM {found.table}")
+        plan = table._jdf.queryExecution().optimizedPlan()
+        if plan.getClass().getSimpleName() != "LogicalRelation":
+            raise NotRowLocal("its table is a view of others")
+        return job_of(found, frame, table, calls, folder)
+
     def table(self, rows: pa.Table) -> Any:
         return self.session.createDataFrame(rows)
 
@@ -273,6 +329,7 @@ class SparkEngine(Engine):
             for table in self._shown:
                 self.session.catalog.dropTempView(f"__sqlml_{self._token}_{table}")
         self._names.clear()
+        self._calls.clear()
         if self._owned:
             self.session.stop()
 
@@ -282,6 +339,14 @@ class SparkEngine(Engine):
             yield
         except PySparkException as error:
             raise _mapped(error) from error
+
+
+@contextlib.contextmanager
+def _without_pandas() -> Iterator[None]:
+    """Spark says once a process that it is not at home with pandas 3, which is not asked to do anything here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        yield
 
 
 def _fields_of(type_: DataType) -> tuple[str, ...] | None:
