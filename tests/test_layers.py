@@ -78,6 +78,7 @@ OWNERS = {
     "platformdirs": ["programs/objects.py"],
     "pandas": ["models/*", "cli/demo_*"],
     "prompt_toolkit": ["cli/*"],
+    "py4j": ["engines/spark*"],
     "pyarrow": ["*"],
     "pydantic": ["config.py"],
     "pydantic_settings": ["config.py"],
