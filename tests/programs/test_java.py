@@ -264,16 +264,16 @@ def test_a_category_that_is_refused(jvm):
 # A printer with a mistake in it is found out
 
 
-def _narrowing(body, node, own=java_trees._walk):
-    return own(body, node).replace("float one = z[", "double one = x[at + ")
+def _narrowing(body, node, held, add, own=java_trees._walks):
+    return own(body, node, held, add).replace("z[", "x[at + ")
 
 
-def _missing_the_other_way(body, node, own=java_trees._walk):
-    return own(body, replace(node, missing_left=~node.missing_left))
+def _missing_the_other_way(body, node, held, thresholds, own=java_trees._right):
+    return own(body, replace(node, missing_left=~node.missing_left), held, thresholds)
 
 
-def _wide_sums(body, node, walk, own=java_trees._one):
-    return own(body, replace(node, sum="float64"), walk)
+def _wide_sums(body, node, held, own=java_trees._one):
+    return own(body, replace(node, sum="float64"), held)
 
 
 def _swapped(node, own=java_printer._codes):
@@ -281,9 +281,9 @@ def _swapped(node, own=java_printer._codes):
 
 
 MISTAKES = {
-    "less for at most": (java_trees, "_walk", lambda *given, own=java_trees._walk: own(*given).replace("<=", "<")),
-    "missing the other way": (java_trees, "_walk", _missing_the_other_way),
-    "float32 forgotten": (java_trees, "_walk", _narrowing),
+    "less for at most": (java_trees, "_walks", lambda *given, own=java_trees._walks: own(*given).replace("<=", "<")),
+    "missing the other way": (java_trees, "_right", _missing_the_other_way),
+    "float32 forgotten": (java_trees, "_walks", _narrowing),
     "wide sums": (java_trees, "_one", _wide_sums),
     "NaN is greater": (java_nodes, "_ARITHMETIC", {**java_nodes._ARITHMETIC, "greater": "({x} <= {k} ? 0.0 : 1.0)"}),
     "add for subtract": (java_nodes, "_ARITHMETIC", {**java_nodes._ARITHMETIC, "subtract": "{x} + {k}"}),
