@@ -28,7 +28,7 @@ def score(
                 spark.read.parquet(path).createOrReplaceTempView(name)
             text = query.read_text(encoding="utf-8").strip().rstrip(";")
             if plan:
-                print(db.explain(text), "written by {}, for {}".format(*db.explain_write(text)), sep="\n")
+                print("{}\nwritten by {}, for {}".format(*db.explain_write(text)))
                 return
             written = db.write(text, output, mode="overwrite" if overwrite else "error")
             print(f"{written.rows:,} rows written to {output} by {written.way}, for {written.reason}")

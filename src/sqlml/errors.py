@@ -4,6 +4,7 @@
     ├── SettingsError               a setting or project file is wrong
     │   ├── UnknownSetting
     │   ├── BadSetting
+    │   ├── JavaMissing
     │   ├── NoProject
     │   └── MissingPackage
     ├── StatementError              a statement of sqlml's own can't be read
@@ -48,6 +49,7 @@
     │   ├── InfiniteArgument
     │   ├── PredictionFailed
     │   └── AnswersDiffer
+    ├── TargetExists                rows were to be written where there is something
     └── EngineError                 the engine refused the statement
 
 Each class states its sentence once, in ``template``; its fields are the keyword arguments it takes.

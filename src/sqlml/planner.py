@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -155,19 +156,26 @@ _WHAT: Mapping[Output, str] = {
 _FEED: Mapping[str, str] = {"matrix": "one float64 matrix a batch", "frame": "a pandas data frame a batch"}
 
 
-def current_target(snapshot: Snapshot, function: Function) -> Target:
-    """A function at the version that answers now."""
-    return _target(function, snapshot.versions[function.version_id], pinned=False)
+def current_target(snapshot: Snapshot, function: Function, *, jvm: bool = False) -> Target:
+    """A function at the version that answers now; `jvm` says whether it may run in a JVM."""
+    return _target(function, snapshot.versions[function.version_id], pinned=False, jvm=jvm)
 
 
-def _target(function: Function, version: Version, *, pinned: bool) -> Target:
+def _target(function: Function, version: Version, *, pinned: bool, jvm: bool) -> Target:
     description = Description.from_json(version.description)
-    strategy, reason = choose_strategy(function, description)
+    strategy, reason = choose_strategy(function, description, jvm=jvm)
     return Target(function, version, description, function.on_null, pinned, strategy, reason)  # type: ignore[arg-type]
 
 
-def choose_strategy(function: Function, description: Description) -> tuple[Strategy, str]:
-    """How a version runs under a function's options, and why so: by proof first, then by the estimated cost."""
+MOST_IN_JVM = 300.0
+"""A kernel's nanoseconds a row, above which rows are better sent to it than answered in Spark's JVM."""
+
+
+def choose_strategy(function: Function, description: Description, *, jvm: bool = False) -> tuple[Strategy, str]:
+    """How a version runs under a function's options, and why so: by proof first, then by the estimated cost.
+
+    `jvm` says whether the engine has a JVM for functions.
+    """
     asked = function.strategy
     refuses = [argument.name for argument in description.taken if argument.missing is None]
     if function.on_null == "pass" and refuses:
@@ -182,11 +190,15 @@ def choose_strategy(function: Function, description: Description) -> tuple[Strat
             return "sql", f"the function's option asks for it ({cost['sql']})"
         why = description.refused.get("sql", "it was not proved")
         return "kernel", f"the function's option asks for SQL, but there is none: {why}"
+    if jvm and (asked == "jvm" or (asked == "auto" and description.estimates.get("kernel", math.inf) <= MOST_IN_JVM)):
+        return "jvm", "the function's option asks for it" if asked == "jvm" else "no row needs to leave Spark's JVM"
+    if asked == "jvm":
+        return "kernel", "the function's option asks for a JVM, which this engine or session has none of"
     estimated = f" ({', '.join(f'{name} {text}' for name, text in cost.items())})" if cost else ""
     return "kernel", f"its program was proved to answer as the model does{estimated}"
 
 
-def target_of(snapshot: Snapshot, call: Call) -> Target:
+def target_of(snapshot: Snapshot, call: Call, *, jvm: bool = False) -> Target:
     """The function and version that a call means.
 
     Raises:
@@ -210,7 +222,7 @@ def target_of(snapshot: Snapshot, call: Call) -> Target:
     else:
         function = snapshot.function(name)
     version = snapshot.versions[version_id if version_id is not None else function.version_id]
-    target = _target(function, version, pinned=pinned)
+    target = _target(function, version, pinned=pinned, jvm=jvm)
     description = target.description
     if call.output not in description.outputs():
         output = {"score": "score", "proba": "probabilities", "probs": "probabilities"}[call.output]
@@ -238,12 +250,14 @@ def plan_query(
     snapshot: Snapshot,
     *,
     columns_of: ColumnsOf,
-    callable_name: Callable[[Target, Sequence[Output], bool], str],
+    callable_name: Callable[[Target, Sequence[Output], bool], tuple[str, Target]],
+    written: Callable[[str, Sequence[str]], str],
     engine: str,
     dialect: str,
     rewrites: Sequence[str] = (),
     unnamed: Sequence[Span] = (),
     stored: bool = False,
+    jvm: bool = False,
 ) -> Plan:
     """Bind each call's arguments and put the name of a version's function in its place.
 
@@ -252,32 +266,36 @@ def plan_query(
         calls: what `find_calls` found in it.
         snapshot: the catalog, which names the versions once for the whole statement.
         columns_of: the engine's answer to which columns a query has; may raise EngineError.
-        callable_name: what a target's outputs are called in the engine, by its columns or (True) by a row.
+        callable_name: what a target's outputs are called in the engine, by its columns or (True) by a row; and the
+            target, whose strategy may be another after all.
+        written: a call by such a name, as SQL.
         engine: the engine's name.
         dialect: sqlglot's name of its SQL.
         rewrites: what was already changed in the text.
         unnamed: items of SELECT lists, which get what was written as their name.
         stored: the engine keeps the text (a view, a macro), so that functions must go by their public names.
+        jvm: the engine has a JVM for functions.
 
     Raises:
         SqlmlError: whatever stands against a call.
     """
-
-    def stored_name(target: Target, outputs: Sequence[Output], _row: bool) -> str:
-        return identifier(target.function.name + SUFFIX_OF[outputs[0]], dialect)
-
-    name_of = stored_name if stored else callable_name
-    planned = [_plan_call(text, call, target_of(snapshot, call), columns_of, dialect, stored=stored) for call in calls]
-    shared = planned if stored else _sharing(calls, planned)
-    planned = [replace(call, name=name_of(call.target, call.shared, call.as_row)) for call in shared]
-    if stored:
+    targets = [target_of(snapshot, call, jvm=jvm) for call in calls]
+    every = zip(calls, targets, strict=True)
+    planned = [_plan_call(text, call, target, columns_of, dialect, stored=stored) for call, target in every]
+    if not stored:
+        shared = _sharing(calls, planned)
+        found = [callable_name(call.target, call.shared, call.as_row) for call in shared]
+        planned = [replace(call, name=name, target=target) for call, (name, target) in zip(shared, found, strict=True)]
+    else:
+        names = [identifier(call.target.function.name + SUFFIX_OF.get(call.output, ""), dialect) for call in planned]
+        planned = [replace(call, name=name) for call, name in zip(planned, names, strict=True)]
         for call in planned:
             if call.target.pinned or call.output == "probs":
                 version = call.target.version
                 model = f"models:/{version.model}/{version.version}"
                 reference = text[call.span.start : call.span.end]
                 raise PinnedInView(reference=reference, model=model)
-    sql = _render(text, planned, unnamed, dialect, stored=stored)
+    sql = _render(text, planned, unnamed, dialect, written, stored=stored)
     return Plan(text, sql, tuple(planned), tuple(rewrites), engine)
 
 
@@ -293,7 +311,15 @@ def _sharing(calls: Sequence[Call], planned: Sequence[PlannedCall]) -> list[Plan
     ]
 
 
-def _render(text: str, calls: Sequence[PlannedCall], unnamed: Sequence[Span], dialect: str, *, stored: bool) -> str:
+def _render(
+    text: str,
+    calls: Sequence[PlannedCall],
+    unnamed: Sequence[Span],
+    dialect: str,
+    written: Callable[[str, Sequence[str]], str],
+    *,
+    stored: bool,
+) -> str:
     names = [(item.end, " ".join(text[item.start : item.end].split())) for item in unnamed]
     edits: list[tuple[int, int, PlannedCall | str]] = [(call.span.start, call.span.end, call) for call in calls]
     edits += [(end, end, f" AS {identifier(name, dialect)}") for end, name in names]
@@ -316,7 +342,7 @@ def _render(text: str, calls: Sequence[PlannedCall], unnamed: Sequence[Span], di
             # A stored call is bound again by whoever reads the view, at the version that answers then.
             fields = zip(call.row_names, pieces, strict=True)
             return f"{call.name}(struct_pack({', '.join(f'{identifier(field)} := {sql}' for field, sql in fields)}))"
-        called = f"{call.name}({', '.join(pieces)})"
+        called = f"{call.name}({', '.join(pieces)})" if stored else written(call.name, pieces)
         return f"({called}).{call.output}" if len(call.shared) > 1 else called
 
     return within(Span(0, len(text)))

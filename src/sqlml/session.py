@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import pyarrow as pa
 from sqlml.catalog import Proof, Snapshot
 from sqlml.config import Settings, load_settings
 from sqlml.engines import engine_over, open_engine
-from sqlml.engines.engine import Column, Engine, Parameters, Written
+from sqlml.engines.engine import Column, Engine, Parameters, Refused, Written
 from sqlml.errors import EngineError, SqlmlError, UnknownFunction, did_you_mean
 from sqlml.lifecycle import publishing, results
 from sqlml.lifecycle.backing import Backing
@@ -197,13 +198,15 @@ class Session:
             TargetExists: the folder is there, and `mode` is 'error'.
             SqlmlError: whatever stands against the query; the folder is as it was then.
         """
-        plan = self.explain(text)
+        plan = self.explain_write(text, by_files=by_files and not partition_by)[0]
         self._open(plan)
         return write_files(self._engine, plan.sql, to, mode=mode, partition_by=partition_by, by_files=by_files)
 
-    def explain_write(self, text: str) -> tuple[str, str]:
-        """How `write` would write a query, by 'rows' or by 'files', and why."""
-        return self._engine.way(self.explain(text).sql)
+    def explain_write(self, text: str, *, by_files: bool = True) -> tuple[Plan, str, str]:
+        """How `write` would write a query: its plan, by 'rows' or by 'files', and why."""
+        plan = self._explain(text, jvm=False) if by_files and self._engine.has_jvm else self.explain(text)
+        way, reason = self._engine.way(plan.sql) if by_files else ("rows", "it was asked for")
+        return plan if way == "files" or not self._engine.has_jvm else self.explain(text), way, reason
 
     def _open(self, plan: Plan) -> None:
         for call in plan.calls:
@@ -245,6 +248,9 @@ class Session:
         Raises:
             SqlmlError: whatever stands against the statement.
         """
+        return self._explain(text)
+
+    def _explain(self, text: str, *, jvm: bool = True) -> Plan:
         statements = read(text, self._engine.dialect)
         held = statements[0] if len(statements) == 1 else Query(text)
         inner = held.text if isinstance(held, ExplainPredict | Query) else text
@@ -252,9 +258,9 @@ class Session:
         if not mentions(inner, frozenset(_names(snapshot))):
             return Plan(inner, inner, (), (), self._engine.name)
         self._publish(snapshot)
-        return self._plan(inner)
+        return self._plan(inner, jvm=jvm)
 
-    def _plan(self, text: str) -> Plan:
+    def _plan(self, text: str, *, jvm: bool = True) -> Plan:
         dialect = self._engine.dialect
         expanded = expand_ml_predict(text, dialect, self._predicted)
         rewrites = ["ML.PREDICT became a subquery with calls"] if expanded != text else []
@@ -277,11 +283,13 @@ class Session:
             self._backing.catalog.snapshot(),
             columns_of=_Remembered(self._engine).columns,
             callable_name=self._callable_name,
+            written=self._engine.call,
             engine=self._engine.name,
             dialect=dialect,
             rewrites=rewrites,
             unnamed=unnamed(tokens, [call.span.start for call in calls]),
             stored=keeps_text(numbered, dialect),
+            jvm=jvm and self._engine.has_jvm,
         )
 
     def _predicted(self, target: str) -> Predicted:
@@ -306,8 +314,12 @@ class Session:
             model = snapshot.versions[snapshot.function(name).version_id].model
             self._backing.registrar.ensure(model, alias=alias, version=number)
 
-    def _callable_name(self, target: Target, outputs: Sequence[Output], as_row: bool) -> str:
-        return self._engine.register(self._backing.answerer(target), outputs, as_row=as_row)
+    def _callable_name(self, target: Target, outputs: Sequence[Output], as_row: bool) -> tuple[str, Target]:
+        try:
+            return self._engine.register(self._backing.answerer(target), outputs, as_row=as_row), target
+        except Refused as why:
+            other = replace(target, strategy="kernel", reason=f"the JVM can't: {why}")
+            return self._engine.register(self._backing.answerer(other), outputs, as_row=as_row), other
 
     def register(
         self,

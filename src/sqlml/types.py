@@ -29,8 +29,8 @@ Output = Literal["predict", "score", "proba", "probs"]
 NullPolicy = Literal["propagate", "pass", "error"]
 NULL_POLICIES: tuple[NullPolicy, ...] = ("propagate", "pass", "error")
 Native = Literal["auto", "off"]
-Strategy = Literal["sql", "kernel", "python"]
-STRATEGIES: tuple[str, ...] = ("auto", "sql", "kernel", "python")
+Strategy = Literal["sql", "kernel", "jvm", "python"]
+STRATEGIES: tuple[str, ...] = ("auto", "sql", "kernel", "jvm", "python")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ class Written:
     rows: int
 
 
+class Refused(Exception):
+    """A strategy by which an engine won't run a version, and why; the next one is tried."""
+
+
 class Engine(ABC):
     """DuckDB, or another that holds the data: it binds, runs and answers statements.
 
@@ -52,7 +56,19 @@ class Engine(ABC):
 
         The function takes the arguments that the version reads, in signature order; `as_row` one row that it binds
         by name.
+
+        Raises:
+            Refused: not by the version's strategy.
         """
+
+    @property
+    def has_jvm(self) -> bool:
+        """Whether functions may be classes that the engine's own JVM runs."""
+        return False
+
+    def call(self, name: str, given: Sequence[str]) -> str:
+        """A call of a registered function, as SQL."""
+        return f"{name}({', '.join(given)})"
 
     @abstractmethod
     def open(self, name: str) -> None:

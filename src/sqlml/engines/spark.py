@@ -23,6 +23,7 @@ from sqlml.engines.duckdb import relation_of
 from sqlml.engines.engine import Column, Engine, Parameters, Written
 from sqlml.engines.spark_files import Job, job_of
 from sqlml.engines.spark_files import answering as file_answering
+from sqlml.engines.spark_jvm import JvmFunctions
 from sqlml.engines.spark_session import open_session
 from sqlml.engines.spark_worker import Inline, Sent, answering, generic
 from sqlml.errors import BadSetting, EngineError, SqlmlError, restore
@@ -50,7 +51,8 @@ _PARAMETER: Mapping[str, str] = {
     "TIMESTAMP": "TIMESTAMP_NTZ",
 }
 _OURS = re.compile(
-    r"sqlml\.errors\.(?P<name>\w+): (?P<message>.*?)(?=\n\s*\n|\n\s+at |\n SQLSTATE|\nTraceback |\Z)", re.DOTALL
+    r"sqlml\.errors\.(?P<name>\w+): (?P<message>.*?)(?=\n\s*\n|\n\s+at |\n SQLSTATE| SQLSTATE: P0001|\nTraceback |\Z)",
+    re.DOTALL,
 )
 _RAISED = re.compile(r"\n(?P<error>[\w.]+(?:Error|Exception|Interrupt)(?:: [^\n]*)?)\s*(?:\n|\Z)")
 
@@ -70,6 +72,7 @@ class SparkEngine(Engine):
         self._macros: set[str] = set() if main is None else main._macros
         self._sent: dict[str, Sent] = {} if main is None else main._sent
         self._calls: dict[str, tuple[Sent, tuple[Output, ...]]] = {} if main is None else main._calls
+        self._jvm: JvmFunctions = JvmFunctions(session) if main is None else main._jvm
         self._catalog: dict[str, pa.Table] = {}
         self._shown: set[str] = set()
 
@@ -105,7 +108,19 @@ class SparkEngine(Engine):
             schema = self.session.sql(self._readable(query)).schema
         return [Column(field.name, _fields_of(field.dataType)) for field in schema]
 
+    @property
+    def has_jvm(self) -> bool:
+        return not self.is_remote
+
     def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
+        if answerer.strategy == "jvm" and not as_row and len(outputs) == 1 and outputs[0] != "probs":
+            return self._jvm.function(answerer, outputs[0], self.evaluate)
+        return self._registered(answerer, outputs, as_row=as_row)
+
+    def call(self, name: str, given: Sequence[str]) -> str:
+        return self._jvm.call(name, given) or super().call(name, given)
+
+    def _registered(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
         key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
         # What Spark takes for a name without quotes is ASCII.
         shown = re.sub(r"\W", "", answerer.function, flags=re.ASCII)
@@ -179,7 +194,7 @@ class SparkEngine(Engine):
             if output in SUFFIX_OF:
                 name = answerer.function + SUFFIX_OF[output]
                 arrow, _ = output_type(output, answerer.description.returns, answerer.description.classes)
-                self._function(name, parameters, arrow, f"{self.register(answerer, [output])}({taken})")
+                self._function(name, parameters, arrow, f"{self._registered(answerer, [output])}({taken})")
                 self._macros.add(name)
 
     def withdraw(self, function: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlml.catalog import Catalog
 from sqlml.config import Settings
 from sqlml.errors import ArtifactCorrupt
+from sqlml.lifecycle.proving import refuted
 from sqlml.lifecycle.registration import Registrar
 from sqlml.models.answering import Answerer
 from sqlml.models.artifact import ArtifactStore
@@ -78,6 +79,7 @@ class Backing:
                 compiled,
                 target.strategy,
                 lambda one: self._portable(target, one),
+                lambda answer: refuted(target.description, self.reader.store.programs, answer),
             )
             held = self._answerers.setdefault(target.key, answerer)
         return held

@@ -13,6 +13,7 @@ import pyarrow as pa
 from sqlml.catalog import Proof
 from sqlml.engines.engine import Engine
 from sqlml.errors import EngineError
+from sqlml.models.answering import Answering
 from sqlml.models.cases import compare_answers, read_cases, tolerance
 from sqlml.models.compiled import Compiled
 from sqlml.models.description import Description
@@ -75,6 +76,13 @@ def prove_expression(description: Description, programs: Path, open_engine: Call
     if reason is not None:
         return Expressed(replace(description, refused={**description.refused, "sql": reason}), proof)
     return Expressed(replace(description, strategies=("sql", *description.strategies)), proof)
+
+
+def refuted(description: Description, programs: Path, answer: Answering) -> str | None:
+    """Why a way of answering is not the model's, on the cases that the model answered; None where it is."""
+    assert description.program is not None
+    bound = tolerance(load(programs, description.program))
+    return compare_answers(description, read_cases(programs, description.program), answer, bound)[1]
 
 
 def proof_of(strategy: str, figures: Mapping[str, Any], reason: str | None) -> Proof:

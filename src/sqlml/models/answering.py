@@ -12,6 +12,9 @@ from sqlml.errors import AmbiguousColumn, MissingArguments, WrongCount, did_you_
 from sqlml.models.description import Argument, Description
 from sqlml.types import Output, Strategy
 
+Answering = Callable[[Output, Sequence[pa.Array]], pa.Array | None]
+"""An output's answers to columns, one an argument; None where rows are refused."""
+
 if TYPE_CHECKING:
     from sqlml.models.compiled import Compiled
     from sqlml.models.portable import Portable
@@ -22,7 +25,8 @@ class Answerer:
     """Answers calls of one function at one version, by its program where it has one, else by the model itself.
 
     `key` tells it from any other version or setting of a function of that name. `open_program` gives its program,
-    ready to run, and is None where the model itself answers everything. `travel` makes what answers elsewhere.
+    ready to run, and is None where the model itself answers everything. `travel` makes what answers elsewhere, and
+    `prove` compares another way of answering with the model.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class Answerer:
         open_program: Callable[[], Compiled] | None = None,
         strategy: Strategy = "python",
         travel: Callable[[Answerer], Portable] | None = None,
+        prove: Callable[[Answering], str | None] | None = None,
     ) -> None:
         self.function = function
         self.key = key
@@ -41,6 +46,7 @@ class Answerer:
         self.strategy = strategy
         self._load = load
         self._travel = travel
+        self._prove = prove
         self._open_program = open_program
         self._predictor: Predictor | None = None
         self._compiled: Compiled | None = None
@@ -69,6 +75,11 @@ class Answerer:
         """What another process needs to answer as this one does."""
         assert self._travel is not None
         return self._travel(self)
+
+    def refuted(self, answer: Answering) -> str | None:
+        """Why another way of answering is not the model's, by the cases that the model answered; None where it is."""
+        assert self._prove is not None
+        return self._prove(answer)
 
     def open(self) -> None:
         """Load what answers, now; raises what stands against it."""

@@ -1,0 +1,148 @@
+"""Functions that Spark's own JVM runs: made once a machine, proved once, called through a catalog of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyspark
+
+from sqlml.engines.engine import Refused
+from sqlml.engines.spark_jar import write_jar
+from sqlml.errors import EngineError
+from sqlml.models.answering import Answerer
+from sqlml.programs.java import NoJava, call_text, java_of
+from sqlml.programs.objects import cache_folder
+from sqlml.programs.program import Encode
+from sqlml.programs.publish import SUFFIXES, Publication
+from sqlml.query.text import identifier, literal
+from sqlml.types import Output
+
+_CATALOG = "org.sqlml.functions.Catalog"
+
+
+@dataclass(frozen=True)
+class _Made:
+    publication: Publication
+    output: Any
+    catalog: str
+
+
+class JvmFunctions:
+    """The functions of a Spark session that are classes in its JVM."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._made: dict[str, _Made] = {}
+        self._refused: dict[str, str] = {}
+
+    def function(
+        self, answerer: Answerer, output: Output, evaluate: Callable[[str, Mapping[str, pa.Array]], pa.Array]
+    ) -> str:
+        """The name of a version's output, made and proved at the first call.
+
+        Args:
+            answerer: the version.
+            output: which of its outputs.
+            evaluate: gives the values of a SQL expression over columns.
+
+        Raises:
+            Refused: its program can't be a class, or the class does not answer as the model does.
+        """
+        key = hashlib.sha256(answerer.key.encode()).hexdigest()[:16]
+        if key in self._refused:
+            raise Refused(self._refused[key])
+        if f"{key}_{output}" not in self._made:
+            try:
+                self._make(key, answerer, evaluate)
+            except Refused as why:
+                self._refused[key] = str(why)
+                raise
+        return f"{key}_{output}"
+
+    def call(self, name: str, given: Sequence[str]) -> str | None:
+        """A call as SQL; None where that is no function of these.
+
+        A text that is no number is the error that it is with every strategy.
+        """
+        held = self._made.get(name)
+        if held is None:
+            return None
+        checked = [
+            text if type_ == "VARCHAR" else _number(text, held.publication.function, argument, type_)
+            for text, (argument, type_) in zip(given, held.publication.arguments, strict=True)
+        ]
+        return call_text(held.publication, held.output, held.catalog, checked)
+
+    def _make(self, key: str, answerer: Answerer, evaluate: Callable[[str, Mapping[str, pa.Array]], pa.Array]) -> None:
+        compiled = answerer.compiled()
+        assert compiled is not None
+        publication = compiled.publication()
+        if publication.strict:
+            raise Refused("on_null is 'error'")
+        for node in compiled.program.nodes:
+            if isinstance(node, Encode) and (node.missing is None or node.unknown is None):
+                raise Refused("the model itself must answer for a category that it doesn't know")
+        # Its name in SQL doesn't matter here, and could be anything.
+        publication = replace(publication, function=re.sub(r"\W", "_", publication.function, flags=re.ASCII))
+        try:
+            classes = {publication.function + SUFFIXES[one]: java_of(publication, one) for one in publication.outputs}
+        except NoJava as why:
+            raise Refused(str(why)) from why
+        named = "\n".join(f"{name} {java.class_name}" for name, java in sorted(classes.items()))
+        digest = hashlib.sha256(f"{pyspark.__version__}\n{named}".encode()).hexdigest()[:24]
+        jar, catalog = cache_folder() / "jars" / f"{digest}.jar", f"sqlml_{digest}"
+        if not jar.is_file():
+            try:
+                write_jar(self._session, f"{_CATALOG}{digest}", classes, jar)
+            except NoJava as why:
+                raise Refused(str(why)) from why
+        self._session.sql(f"ADD JAR {literal(str(jar), 'spark')}")
+        self._session.conf.set(f"spark.sql.catalog.{catalog}", f"{_CATALOG}{digest}")
+        made = {f"{key}_{one}": _Made(publication, one, catalog) for one in publication.outputs}
+        self._prove(jar.with_suffix(".proved"), answerer, made, key, evaluate)
+        self._made |= made
+
+    def _prove(
+        self,
+        mark: Any,
+        answerer: Answerer,
+        made: Mapping[str, _Made],
+        key: str,
+        evaluate: Callable[[str, Mapping[str, pa.Array]], pa.Array],
+    ) -> None:
+        """Compare with the model on the cases that it answered, once a class; raises Refused."""
+        if mark.is_file():
+            return
+        description = answerer.description
+
+        def answer(output: Output, columns: Sequence[pa.Array]) -> pa.Array:
+            taken = [column for column, a in zip(columns, description.arguments, strict=True) if a.used]
+            names = [f"a{place}" for place in range(len(taken))]
+            held = made[f"{key}_{'proba' if output == 'probs' else output}"]
+            text = call_text(held.publication, held.output, held.catalog, [identifier(name, "spark") for name in names])
+            found = evaluate(text, dict(zip(names, taken, strict=True)))
+            if output != "probs":
+                return found
+            pairs = pa.StructArray.from_arrays([found.keys, found.items], names=["label", "prob"])
+            return pa.ListArray.from_arrays(found.offsets, pairs)
+
+        try:
+            reason = answerer.refuted(answer)
+        except EngineError as error:
+            reason = f"Spark refused it: {str(error).splitlines()[0]}"
+        if reason is not None:
+            raise Refused(reason)
+        mark.touch()
+
+
+def _number(text: str, function: str, argument: str, type_: str) -> str:
+    """An argument as a number, where it can be one; Spark drops all of it where the value is a DOUBLE already."""
+    error = f"sqlml.errors.BadCast: '{function}': the argument '{argument}' takes {type_}, and the text '"
+    said = f"concat({literal(error, 'spark')}, CAST({text} AS STRING), {literal(chr(39) + ' is no number.', 'spark')})"
+    failed = f"CAST(raise_error({said}) AS DOUBLE)"
+    return f"coalesce(try_cast({text} AS DOUBLE), CASE WHEN {text} IS NOT NULL THEN {failed} END)"
