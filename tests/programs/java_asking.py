@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 
 from programs.sql_asking import expected, parts_of, same
 from sqlml.engines.spark_jar import write_jar
@@ -20,33 +17,17 @@ from sqlml.programs.java import call_text, java_of
 from sqlml.programs.program import Program
 from sqlml.programs.publish import SUFFIXES, Publication
 
-SETTINGS = {
-    "spark.ui.enabled": "false",
-    "spark.sql.shuffle.partitions": "1",
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
-    "spark.sql.session.timeZone": "UTC",
-    # Rows that the optimizer answers by itself would never reach the code that Spark generates.
-    "spark.sql.optimizer.excludedRules": "org.apache.spark.sql.catalyst.optimizer.ConvertToLocalRelation",
-    "spark.log.level": "OFF",
-}
+# Rows that the optimizer answers by itself would never reach the code that Spark generates.
+_NOT_BEFORE = "org.apache.spark.sql.catalyst.optimizer.ConvertToLocalRelation"
 
 _CATALOGS = itertools.count()
 
 
-@contextlib.contextmanager
-def session(folder: Path) -> Iterator[Jvm]:
-    """A session of two threads, for as long as it is needed."""
-    builder = SparkSession.builder.master("local[2]").appName("sqlml")
-    for key, value in SETTINGS.items():
-        builder = builder.config(key, value)
-    with warnings.catch_warnings():
-        # It doesn't know pandas 3 yet, which is not asked here.
-        warnings.simplefilter("ignore")
-        spark = builder.getOrCreate()
-    try:
-        yield Jvm(spark, folder)
-    finally:
-        spark.stop()
+def session(spark: Any, folder: Path) -> Jvm:
+    """A session of its own beside the run's one, where no row is answered ahead of time."""
+    fresh = spark.newSession()
+    fresh.conf.set("spark.sql.optimizer.excludedRules", _NOT_BEFORE)
+    return Jvm(fresh, folder)
 
 
 class Jvm:

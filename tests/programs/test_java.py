@@ -42,9 +42,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.filterwarnings("ignore:PySpark does
 
 
 @pytest.fixture(scope="module")
-def jvm(tmp_path_factory):
-    with session(tmp_path_factory.mktemp("jars")) as held:
-        yield held
+def jvm(spark, tmp_path_factory):
+    return session(spark, tmp_path_factory.mktemp("jars"))
 
 
 def check(jvm, programs, columns, **options):

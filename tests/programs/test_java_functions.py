@@ -26,9 +26,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.filterwarnings("ignore:PySpark does
 
 
 @pytest.fixture(scope="module")
-def jvm(tmp_path_factory):
-    with session(tmp_path_factory.mktemp("jars")) as held:
-        yield held
+def jvm(spark, tmp_path_factory):
+    return session(spark, tmp_path_factory.mktemp("jars"))
 
 
 def test_a_missing_value_may_be_an_error(jvm):

@@ -91,9 +91,8 @@ EXACT = {"extra trees", "histograms, a number", "lightgbm, a number", "median of
 
 
 @pytest.fixture(scope="module")
-def jvm(tmp_path_factory):
-    with session(tmp_path_factory.mktemp("jars")) as held:
-        yield held
+def jvm(spark, tmp_path_factory):
+    return session(spark, tmp_path_factory.mktemp("jars"))
 
 
 def made(name):

@@ -150,7 +150,7 @@ def test_statements_of_our_own(text, statement):
 
 
 def test_options_that_there_are_not():
-    for option in ("nope = 'x'", "on_null = 'nope'", "strategy = 'jvm'"):
+    for option in ("nope = 'x'", "on_null = 'nope'", "strategy = 'gpu'"):
         with pytest.raises(UnknownOption):
             read(f"CREATE FUNCTION f USING MODEL 'm' OPTIONS ({option})", "duckdb")
 

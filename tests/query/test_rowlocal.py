@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqlml.query.rowlocal import NotRowLocal, row_local
+from sqlml.query.rowlocal import NotRowLocal, batched, row_local
 
 NAMES = {"__f_score", "__f_predict_score"}
 
@@ -52,3 +52,28 @@ def test_a_row_by_itself(text, table, wanted):
 def test_rows_that_need_others(text, reason):
     with pytest.raises(NotRowLocal, match=reason):
         row_local(text, "spark", NAMES)
+
+
+def test_calls_that_are_left_to_the_reader():
+    found = batched("SELECT id, __f(x, y + 1) AS s FROM t JOIN u USING (id) WHERE x > 3 LIMIT 5", "duckdb", {"__f"})
+    assert (found.names, found.calls) == (("id", "s"), {1: "__f"})
+    assert found.text == (
+        "SELECT id AS \"c0\", {'a0': x, 'a1': y + 1} AS \"c1\" FROM t JOIN u USING (id) WHERE x > 3 LIMIT 5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("SELECT 1 + __f(x) AS s FROM t", "inside an expression"),
+        ("SELECT __f(x) AS s FROM t WHERE __f(x) > 1", "inside an expression"),
+        ("SELECT *, __f(x) AS s FROM t", "star"),
+        ("SELECT DISTINCT __f(x) AS s FROM t", "DISTINCT"),
+        ("SELECT __f(x) AS s FROM t ORDER BY s", "ORDER BY"),
+        ("SELECT __f(x) AS s, count(*) FROM t GROUP BY s", "GROUP BY"),
+        ("FROM t", "inside an expression|star|SELECT"),
+    ],
+)
+def test_calls_that_are_not(text, reason):
+    with pytest.raises(NotRowLocal, match=reason):
+        batched(text, "duckdb", {"__f"})

@@ -16,6 +16,7 @@ import pytest
 import sqlml
 from sql.asking import answers, same
 from sqlml.errors import BadCast, BadSetting, TargetExists
+from sqlml.models.predictor import Predictor
 
 QUERY = "SELECT id, churn(p) AS label, churn_score(p) AS score, tenure + 1 AS more FROM people AS p WHERE tenure > 20"
 
@@ -84,6 +85,32 @@ def test_no_rows_and_partitions(session, people, tmp_path):
     assert sorted(path.name for path in (tmp_path / "by").glob("plan=*")) == ["plan=basic", "plan=plus", "plan=pro"]
     found = pq.read_table(tmp_path / "by").to_pandas().sort_values("id", ignore_index=True)
     assert found.plan.astype(str).tolist() == people.plan.tolist()
+
+
+def test_a_library_is_asked_for_many_rows_at_once(world, models, people, tmp_path, monkeypatch):
+    folder = world.copy(tmp_path / "project")
+    with sqlml.connect(project=folder) as db:
+        db.register("slow", "models:/churn@champion", strategy="python")
+        db.sql("CREATE TABLE people AS FROM people")
+        text = "SELECT id, slow(p) AS label, slow_proba(p) AS chances, id + 1 AS more FROM people p WHERE id < {}"
+        asked = []
+        ask = Predictor.__call__
+        monkeypatch.setattr(
+            Predictor, "__call__", lambda self, output, given: asked.append(len(given[0])) or ask(self, output, given)
+        )
+        db.sql("INSERT INTO people SELECT p.* REPLACE (id + 10000 AS id) FROM people p, range(10)")
+        written = db.write(text.format(10**6), tmp_path / "out")
+        assert (written.rows, max(asked)) == (3300, 3300), "not 2,048"
+        db.sql("DELETE FROM people WHERE id >= 10000")
+        db.write(text.format(10**6), tmp_path / "out", mode="overwrite")
+        found = read(tmp_path / "out")
+        same(found.label.tolist(), answers(models["churn"]))
+        same([dict(pairs) for pairs in found.chances], answers(models["churn"], "proba"))
+        assert list(found.columns) == ["id", "label", "chances", "more"]
+        assert db.write(text.format(-1), tmp_path / "none").rows == 0
+        with pytest.raises(BadCast, match="'tenure'"):
+            db.write("SELECT slow('x', price, plan, region) AS s FROM people", tmp_path / "bad")
+        assert not (tmp_path / "bad").exists()
 
 
 @pytest.mark.spark

@@ -8,10 +8,12 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from sqlml.config import Settings
@@ -24,12 +26,16 @@ from sqlml.models.compiled import what_of
 from sqlml.programs.kernel.loading import machine
 from sqlml.programs.publish import Published, macro_body
 from sqlml.query.calls import SUFFIX_OF
+from sqlml.query.rowlocal import Batched, NotRowLocal, batched
 from sqlml.query.text import identifier, literal
 from sqlml.types import Native, Output, result_type
 
 log = logging.getLogger("sqlml")
 
 CATALOG = "sqlml"
+BATCH_ROWS = 100_000
+"""Rows that a model's own library is asked for at once, where a query's rows are written."""
+
 _MARK = "__sqlml_session"
 _GENERIC: Mapping[str, tuple[Output, str]] = {
     "predict": ("predict", "DOUBLE"),
@@ -49,6 +55,7 @@ class _Shared:
         self.owner = owner
         self.names: set[str] = set()
         self.native: dict[str, Callable[[], None]] = {}
+        self.by_library: dict[str, tuple[Answerer, tuple[Output, ...]]] = {}
         self._door: NativeDoor | None = None
         self._tried = False
         self.generic: Mapping[str, Answerer] = {}
@@ -133,6 +140,8 @@ class DuckDBEngine(Engine):
             compiles = not as_row and answerer.strategy != "python"
             if compiles and (native in self._shared.native or self._native(native, answerer, outputs)):
                 return native
+            if not as_row and answerer.strategy == "python":
+                self._shared.by_library[name] = (answerer, tuple(outputs))
             if name not in self._shared.names:
                 _, type_ = result_type(outputs, answerer.description.returns, answerer.description.classes)
                 self._create(name, _answering(answerer, outputs), type_)
@@ -304,10 +313,36 @@ class DuckDBEngine(Engine):
                 raise _mapped(error) from error
 
     def write(self, text: str, folder: str, partition_by: Sequence[str] = (), *, by_files: bool = True) -> Written:
+        if not partition_by and any(name in text for name in self._shared.by_library):
+            with contextlib.suppress(NotRowLocal):
+                return self._write_batches(batched(text, self.dialect, self._shared.by_library.keys()), folder)
         parts = f"PARTITION_BY ({', '.join(map(identifier, partition_by))})" if partition_by else "PER_THREAD_OUTPUT"
         with self._frames_visible(), self._mapped():
             done = self.connection.execute(f"COPY ({text}) TO {literal(folder)} (FORMAT parquet, {parts})").fetchall()
         return Written(*self.way(text), int(done[0][0]))  # type: ignore[arg-type]
+
+    def _write_batches(self, found: Batched, folder: str) -> Written:
+        """Ask a model's library for many rows at once, where DuckDB would ask for 2,048."""
+        answerers = {place: self._shared.by_library[name] for place, name in found.calls.items()}
+
+        def answered(batch: pa.RecordBatch) -> pa.RecordBatch:
+            columns = list(batch.columns)
+            for place, (answerer, outputs) in answerers.items():
+                columns[place] = _answering(answerer, outputs)(*columns[place].flatten())
+            return pa.RecordBatch.from_arrays(columns, names=list(found.names))
+
+        rows, writer = 0, None
+        Path(folder).mkdir(parents=True)
+        with contextlib.ExitStack() as stack:
+            for batch in self.batches(found.text, BATCH_ROWS):
+                whole = answered(batch)
+                if writer is None:
+                    writer = stack.enter_context(pq.ParquetWriter(f"{folder}/data_0.parquet", whole.schema))
+                writer.write_batch(whole)
+                rows += whole.num_rows
+            if writer is None:
+                raise NotRowLocal("it has no rows, and DuckDB knows the types of none")
+        return Written("rows", f"a model's library is asked for {BATCH_ROWS:,} rows at a time", rows)
 
     def way(self, _text: str) -> tuple[str, str]:
         return "rows", "DuckDB writes what it reads"

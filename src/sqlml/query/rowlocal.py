@@ -1,8 +1,8 @@
-"""Whether a query answers each row of one table by itself, so that parts of the table may be asked apart."""
+"""Whether a query answers each row by itself, so that parts of a table, or large batches, may be asked apart."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import sqlglot
@@ -71,6 +71,53 @@ def row_local(text: str, dialect: str, functions: Collection[str]) -> RowLocal:
     alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True))
     table.replace(exp.Table(this=exp.to_identifier(SOURCE), alias=alias))
     return RowLocal(bare.sql(dialect=dialect), tree.sql(dialect="duckdb", normalize_functions=False))
+
+
+@dataclass(frozen=True)
+class Batched:
+    """A query whose calls are left to whoever reads its rows: `calls` are, by the place of a column, a function's name.
+
+    Such a column of `text` is a struct of the function's arguments in order; `names` are those of all the columns.
+    """
+
+    text: str
+    names: tuple[str, ...]
+    calls: Mapping[int, str]
+
+
+def batched(text: str, dialect: str, functions: Collection[str]) -> Batched:
+    """A query without its calls of some functions, each of which is an item of its SELECT list.
+
+    Raises:
+        NotRowLocal: a call stands elsewhere, or rows are put together or apart by an answer.
+    """
+    try:
+        tree = sqlglot.parse_one(text, dialect=dialect)
+    except SqlglotError as error:
+        raise NotRowLocal("it can't be read") from error
+    if not isinstance(tree, exp.Select):
+        raise NotRowLocal("it is no SELECT")
+    for key in ("group", "having", "qualify", "distinct", "order"):
+        if tree.args.get(key):
+            raise NotRowLocal(f"it has {_ACROSS[key]}")
+    names, calls, items = [], {}, []
+    for place, item in enumerate(tree.expressions):
+        call = item.unalias()
+        if isinstance(call, exp.Anonymous) and call.name.casefold() in functions:
+            calls[place] = call.name
+            fields = [
+                exp.PropertyEQ(this=exp.to_identifier(f"a{i}"), expression=one)
+                for i, one in enumerate(call.expressions)
+            ]
+            item = exp.Struct(expressions=fields)
+        elif item.is_star:
+            raise NotRowLocal("it has a star")
+        names.append(tree.expressions[place].alias_or_name or f"c{place}")
+        items.append(exp.alias_(item.unalias(), f"c{place}", quoted=True))
+    tree.set("expressions", items)
+    if any(node.name.casefold() in functions for node in tree.find_all(exp.Anonymous)):
+        raise NotRowLocal("a call stands inside an expression")
+    return Batched(tree.sql(dialect=dialect, normalize_functions=False), tuple(names), calls)
 
 
 _ACROSS = {
