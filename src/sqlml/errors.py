@@ -376,9 +376,9 @@ class CannotSave(ModelError):
 
 
 class CannotPublish(ModelError):
-    """A version's answers can't be a SQL expression."""
+    """A version's answers can't be a SQL expression, or a class of a jar."""
 
-    template = "'{function}' can't be published, for '{model}' is no SQL expression: {reason}."
+    template = "'{function}' can't be published, for '{model}' is no {what}: {reason}."
 
 
 class DataError(SqlmlError):

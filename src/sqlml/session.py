@@ -421,17 +421,21 @@ class Session:
         return publishing.statements(target, compiled, to)
 
     def publish(self, name: str, to: str) -> list[str]:
-        """Put a function's macros into a DuckDB file for good; gives the statements.
+        """Put a function's macros into a DuckDB file, or its classes into a jar for Spark; gives the statements.
 
         Args:
             name: the function.
-            to: a DuckDB file, made if there is none.
+            to: a DuckDB file, made if there is none; or a file that ends in `.jar`, which a session on Spark writes
+                anew, and the statements are those that use it.
 
         Raises:
             UnknownFunction: `name` is none.
-            CannotPublish: its version is no SQL expression that was proved.
+            CannotPublish: its version is no SQL expression, or class, that was proved.
             EngineError: the file can't be written; it is as it was then.
         """
+        if to.endswith(".jar"):
+            target = replace(self._target(name), strategy="jvm")
+            return publishing.into_jar(self._engine, target, self._backing.answerer(target), to)
         made = self.statements(name, to)
         publishing.into_duckdb(made, to)
         return made

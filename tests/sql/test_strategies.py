@@ -166,3 +166,14 @@ def test_verify_compares_on_your_rows(strategies, people, monkeypatch):
         assert found.label_mismatches > 0
         assert len(found.differing) == 5
         assert {"tenure", "the model's", "the function's"} <= set(found.differing[0])
+
+
+def test_models_of_one_program_are_each_proved_by_their_own_labels(world):
+    """The same weights, other labels: what one model answered must not stand for the other."""
+    with sqlml.connect(project=world.folder) as db:
+        names = ("logit", "int_label", "bool_label", "null_label")
+        targets = [db._target(name) for name in names]
+        assert len({target.description.program for target in targets}) == 1
+        for target in targets:
+            compiled = db._backing.answerer(target).compiled()
+            assert db._backing.answerer(target).refuted(compiled) is None

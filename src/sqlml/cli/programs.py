@@ -68,7 +68,7 @@ def verify(
 
 def publish(
     name: Name,
-    to: Annotated[str, typer.Option(help="A DuckDB file; or 'spark', which prints the statements.")],
+    to: Annotated[str, typer.Option(help="A DuckDB file, a .jar; or 'spark', which prints the statements.")],
     plan: Annotated[bool, typer.Option("--plan", help="Print the statements, and change nothing.")] = False,
     output: Output = "text",
     project: Project = None,
@@ -79,15 +79,17 @@ def publish(
     Example:
       sqlml publish delay_risk --to scores.duckdb
       sqlml publish delay_risk --to spark
+      sqlml publish delay_risk --to delay_risk.jar
 
-    Any client runs them, without Python. It stays at the version that answers
-    now: publish it again when that changes.
+    Any client runs them, without Python; a .jar is for Spark, which makes it. It
+    stays at the version that answers now: publish it again when that changes.
     """
-    with opened(project) as session:
+    is_jar = to.endswith(".jar") and not plan
+    with opened(project, engine="spark" if is_jar else None) as session:
         made = session.statements(name, to) if plan or to == "spark" else session.publish(name, to)
     if output == "json":
         print_json({"function": name, "to": to, "statements": made, "written": not plan and to != "spark"})
-    elif plan or to == "spark":
+    elif plan or to == "spark" or is_jar:
         sys.stdout.write("".join(f"{statement};\n" for statement in made))
     else:
         sys.stdout.write(f"{name} is in {to} as {len(made)} macro(s).\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -65,6 +66,14 @@ class Engine(ABC):
     def has_jvm(self) -> bool:
         """Whether functions may be classes that the engine's own JVM runs."""
         return False
+
+    def jar(self, _answerer: Answerer, _path: Path) -> list[str]:
+        """Write a version's outputs as classes into a jar; gives the statements by which Spark uses it.
+
+        Raises:
+            Refused: the engine can't, or the version can't be a class.
+        """
+        raise Refused("a jar is made by Spark: connect(engine='spark')")
 
     def call(self, name: str, given: Sequence[str]) -> str:
         """A call of a registered function, as SQL."""

@@ -20,7 +20,7 @@ from pyspark.sql.types import DataType, StructType
 
 from sqlml.config import Settings
 from sqlml.engines.duckdb import relation_of
-from sqlml.engines.engine import Column, Engine, Parameters, Written
+from sqlml.engines.engine import Column, Engine, Parameters, Refused, Written
 from sqlml.engines.spark_files import Job, job_of
 from sqlml.engines.spark_files import answering as file_answering
 from sqlml.engines.spark_jvm import JvmFunctions
@@ -116,6 +116,11 @@ class SparkEngine(Engine):
         if answerer.strategy == "jvm" and not as_row and len(outputs) == 1 and outputs[0] != "probs":
             return self._jvm.function(answerer, outputs[0], self.evaluate)
         return self._registered(answerer, outputs, as_row=as_row)
+
+    def jar(self, answerer: Answerer, path: Path) -> list[str]:
+        if self.is_remote:
+            raise Refused("a client of Spark Connect has no JVM")
+        return self._jvm.write(answerer, path, self.evaluate)
 
     def call(self, name: str, given: Sequence[str]) -> str:
         return self._jvm.call(name, given) or super().call(name, given)

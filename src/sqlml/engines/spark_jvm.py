@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -65,6 +66,28 @@ class JvmFunctions:
                 self._refused[key] = str(why)
                 raise
         return f"{key}_{output}"
+
+    def write(
+        self, answerer: Answerer, path: Path, evaluate: Callable[[str, Mapping[str, pa.Array]], pa.Array]
+    ) -> list[str]:
+        """A version's outputs in a jar of their own, once they are proved; gives the statements that use it.
+
+        Raises:
+            Refused: as `function` says.
+        """
+        compiled = answerer.compiled()
+        if compiled is None:
+            raise Refused(answerer.description.no_program or "it has no program")
+        self.function(answerer, "predict", evaluate)
+        publication = compiled.publication()
+        classes = {publication.function + SUFFIXES[one]: java_of(publication, one) for one in publication.outputs}
+        write_jar(self._session, _CATALOG, classes, path)
+        held = [identifier(name, "spark") for name, _ in publication.arguments]
+        return [
+            f"ADD JAR {literal(str(path), 'spark')}",
+            f"SET spark.sql.catalog.sqlml = {_CATALOG}",
+            *(f"SELECT {call_text(publication, one, 'sqlml', held)}" for one in publication.outputs),
+        ]
 
     def call(self, name: str, given: Sequence[str]) -> str | None:
         """A call as SQL; None where that is no function of these.

@@ -47,7 +47,7 @@ def prove_expression(description: Description, programs: Path, open_engine: Call
     cost = estimate(compiled.program)
     estimates = {"kernel": cost.kernel_ns} | ({"sql": cost.sql_ns} if cost.sql_ns is not None else {})
     description = replace(description, estimates=estimates)
-    cases = read_cases(programs, program)
+    cases = read_cases(programs, description)
     names = [f"a{place}" for place in range(len(compiled.program.inputs))]
     publication = compiled.publication()
     try:
@@ -81,8 +81,11 @@ def prove_expression(description: Description, programs: Path, open_engine: Call
 def refuted(description: Description, programs: Path, answer: Answering) -> str | None:
     """Why a way of answering is not the model's, on the cases that the model answered; None where it is."""
     assert description.program is not None
-    bound = tolerance(load(programs, description.program))
-    return compare_answers(description, read_cases(programs, description.program), answer, bound)[1]
+    try:
+        cases = read_cases(programs, description)
+    except OSError:
+        return "what the model answered is not on this machine: 'sqlml verify' asks it again"
+    return compare_answers(description, cases, answer, tolerance(load(programs, description.program)))[1]
 
 
 def proof_of(strategy: str, figures: Mapping[str, Any], reason: str | None) -> Proof:

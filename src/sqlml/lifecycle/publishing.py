@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlml.config import Settings
 from sqlml.engines import open_engine
+from sqlml.engines.engine import Engine, Refused
 from sqlml.errors import CannotPublish, SqlmlError
+from sqlml.models.answering import Answerer
 from sqlml.models.compiled import Compiled
 from sqlml.planner import Target
 from sqlml.programs.publish import duckdb_statements, spark_statements
 from sqlml.programs.sql import NoSql
 
 SPARK = "spark"
+_EXPRESSION = "SQL expression"
 
 
 def statements(target: Target, compiled: Compiled | None, to: str) -> list[str]:
@@ -22,12 +27,28 @@ def statements(target: Target, compiled: Compiled | None, to: str) -> list[str]:
     held = target.description
     if compiled is None or "sql" not in held.strategies:
         reason = held.no_program or held.refused.get("sql") or "it was registered before: register it again"
-        raise CannotPublish(function=target.function.name, model=held.title, reason=reason)
+        raise CannotPublish(function=target.function.name, model=held.title, what=_EXPRESSION, reason=reason)
     publication = compiled.publication()
     try:
         return spark_statements(publication) if to == SPARK else duckdb_statements(publication)
     except NoSql as error:
-        raise CannotPublish(function=target.function.name, model=held.title, reason=str(error)) from error
+        raise CannotPublish(
+            function=target.function.name, model=held.title, what=_EXPRESSION, reason=str(error)
+        ) from error
+
+
+def into_jar(engine: Engine, target: Target, answerer: Answerer, path: str) -> list[str]:
+    """Write a function's classes into a jar; gives the statements by which Spark uses it.
+
+    Raises:
+        CannotPublish: the engine has no JVM, or the version can't be a class that answers as the model does.
+    """
+    try:
+        return engine.jar(answerer, Path(path).absolute())
+    except Refused as why:
+        raise CannotPublish(
+            function=target.function.name, model=target.description.title, what="class of a jar", reason=str(why)
+        ) from why
 
 
 def into_duckdb(made: list[str], path: str) -> None:

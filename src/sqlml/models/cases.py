@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -146,23 +148,31 @@ def _answerable(program: Program, arguments: Sequence[Argument], columns: Column
     return keep & ~evaluate(program, taken).refused
 
 
-def write_cases(cases: Cases, folder: Path, program: str) -> None:
-    """Keep a program's cases beside it, by rename: the arguments, what was predicted, and the probabilities."""
+def _file_of(description: Description, program: str) -> str:
+    """One program may stand behind models of other labels, or of other names for what it takes."""
+    arguments = [[argument.name, argument.type] for argument in description.arguments]
+    told = json.dumps([arguments, description.returns.sql, [str(label) for label in description.classes or ()]])
+    return f"{program}-{hashlib.sha256(told.encode()).hexdigest()[:12]}.cases"
+
+
+def write_cases(cases: Cases, folder: Path, description: Description, program: str) -> None:
+    """Keep a version's cases beside its program, by rename: its arguments, predictions and probabilities."""
     held: dict[str, Any] = {f"a{i}": column for i, column in enumerate(cases.columns)}
     values = cases.predicted
     held["predicted"] = pa.array(values.tolist() if values.dtype.kind not in "fiub" or values.ndim > 1 else values)
     if cases.probabilities is not None:
         held["probabilities"] = pa.array(cases.probabilities.tolist())
     table = pa.table(held)
-    scratch = folder / f".{program}.{os.getpid()}"
+    name = _file_of(description, program)
+    scratch = folder / f".{name}.{os.getpid()}"
     with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
-    scratch.replace(folder / f"{program}.cases")
+    scratch.replace(folder / name)
 
 
-def read_cases(folder: Path, program: str) -> Cases:
-    """What `write_cases` kept."""
-    with pa.OSFile(str(folder / f"{program}.cases")) as file:
+def read_cases(folder: Path, description: Description) -> Cases:
+    """What `write_cases` kept; raises OSError where that was on another machine."""
+    with pa.OSFile(str(folder / _file_of(description, str(description.program)))) as file:
         table = pa.ipc.open_file(file).read_all()
     held: Mapping[str, Any] = {name: table.column(name).combine_chunks() for name in table.column_names}
     columns = [held[f"a{i}"] for i in range(sum(name[0] == "a" for name in held))]

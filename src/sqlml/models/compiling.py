@@ -64,7 +64,7 @@ def compile_version(
         refused = replace(description, no_program=f"its program was refused: {reason}")
         return Outcome(refused, {"kernel": (proof, reason)})
     save(program, folder)
-    write_cases(cases, folder, program.digest)
+    write_cases(cases, folder, described, program.digest)
     proved = replace(described, program=program.digest, strategies=("kernel", "python"))
     return Outcome(proved, {"kernel": (proof, None)})
 
