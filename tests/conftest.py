@@ -43,6 +43,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The one classic Spark session of a test process, as a user would hold it; killed tasks are tried again."""
     from pyspark.sql import SparkSession
 
+    from sqlml.engines.spark_session import java_home
+
+    if (home := java_home()) is not None:
+        os.environ["JAVA_HOME"] = str(home)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {
         "spark.ui.enabled": "false",
