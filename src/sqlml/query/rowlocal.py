@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import sqlglot
@@ -43,15 +43,7 @@ def row_local(text: str, dialect: str, functions: Collection[str]) -> RowLocal:
     Raises:
         NotRowLocal: it isn't one, or holds what the two engines may see differently.
     """
-    try:
-        tree = sqlglot.parse_one(text, dialect=dialect)
-    except SqlglotError as error:
-        raise NotRowLocal("it can't be read") from error
-    if not isinstance(tree, exp.Select):
-        raise NotRowLocal("it is no SELECT")
-    for key, name in _ACROSS.items():
-        if tree.args.get(key):
-            raise NotRowLocal(f"it has {name}")
+    tree = _select(text, dialect, _ACROSS)
     source = tree.args.get("from_")
     if source is None or not isinstance(source.this, exp.Table):
         raise NotRowLocal("it is not over one table")
@@ -91,15 +83,7 @@ def batched(text: str, dialect: str, functions: Collection[str]) -> Batched:
     Raises:
         NotRowLocal: a call stands elsewhere, or rows are put together or apart by an answer.
     """
-    try:
-        tree = sqlglot.parse_one(text, dialect=dialect)
-    except SqlglotError as error:
-        raise NotRowLocal("it can't be read") from error
-    if not isinstance(tree, exp.Select):
-        raise NotRowLocal("it is no SELECT")
-    for key in ("group", "having", "qualify", "distinct", "order"):
-        if tree.args.get(key):
-            raise NotRowLocal(f"it has {_ACROSS[key]}")
+    tree = _select(text, dialect, ("group", "having", "qualify", "distinct", "order"))
     names, calls, items = [], {}, []
     for place, item in enumerate(tree.expressions):
         call = item.unalias()
@@ -118,6 +102,20 @@ def batched(text: str, dialect: str, functions: Collection[str]) -> Batched:
     if any(node.name.casefold() in functions for node in tree.find_all(exp.Anonymous)):
         raise NotRowLocal("a call stands inside an expression")
     return Batched(tree.sql(dialect=dialect, normalize_functions=False), tuple(names), calls)
+
+
+def _select(text: str, dialect: str, without: Iterable[str]) -> exp.Select:
+    """The query's tree, which has none of those clauses."""
+    try:
+        tree = sqlglot.parse_one(text, dialect=dialect)
+    except SqlglotError as error:
+        raise NotRowLocal("it can't be read") from error
+    if not isinstance(tree, exp.Select):
+        raise NotRowLocal("it is no SELECT")
+    for key in without:
+        if tree.args.get(key):
+            raise NotRowLocal(f"it has {_ACROSS[key]}")
+    return tree
 
 
 _ACROSS = {
