@@ -282,7 +282,7 @@ def test_the_catalog_and_the_statements(asked, models):
     names = asked.column("SELECT name FROM sqlml.functions ORDER BY name")
     assert {"churn", "line"} <= set(names)
     assert asked.column("SELECT count(*) FROM sqlml.versions") == [len(models) + 1]
-    assert [row[0] for row in asked.rows("SHOW FUNCTIONS LIKE 'chu%'")] == ["churn"]
+    assert [row[0] for row in asked.rows("SHOW FUNCTIONS LIKE 'CHUR_'")] == ["churn"]
     assert any(row[0] == "model" and row[2] == "churn" for row in asked.rows("DESCRIBE FUNCTION churn"))
     lines = asked.column("EXPLAIN PREDICT SELECT line(p) FROM pairs p")
     assert f"engine: {asked.engine}, which gets:" in lines
