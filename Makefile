@@ -12,12 +12,13 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 THROUGH_ARROW := tests/sql/test_values.py tests/sql/test_call_forms.py tests/sql/test_native.py tests/test_connections.py
 
-.PHONY: help demo test test-arrow lint types docs format clean
+.PHONY: help demo test test-long test-arrow lint types docs format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install sqlml with its demo, and run it"
 	@echo "make test    install everything the tests need, and run them"
+	@echo "make test-long   run the tests that take minutes, which 'make test' leaves out"
 	@echo "make test-arrow  run the contract's tests with native = off"
 	@echo "make lint    check the style of the code"
 	@echo "make types   check the types"
@@ -29,7 +30,10 @@ demo: .venv/demo.stamp
 	$(BIN)/sqlml demo
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long" $(ARGS)
+
+test-long: .venv/dev.stamp
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 # The contract once more, through the other way into DuckDB.
 test-arrow: .venv/dev.stamp

@@ -42,7 +42,12 @@ from sqlml.programs.program import Trees
 from sqlml.programs.simplify import compact, prune
 from sqlml.types import ARROW, Returns, label_type
 
-pytestmark = [pytest.mark.spark, pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas")]
+# Twenty models are fitted here; what each kind of node does in Java is asked in the other files.
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas"),
+]
 
 TEXTS = ["island", "sex"]
 ALL = penguins()[[*LENGTHS, *TEXTS, "is_late"]]
