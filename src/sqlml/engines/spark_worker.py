@@ -120,4 +120,6 @@ def _placed() -> Iterator[None]:
     except SqlmlError as error:
         context = TaskContext.get()
         where = "" if context is None else f" (partition {context.partitionId()})"
-        raise restore(type(error).__name__, error.values, f"{error}{where}") or error from error
+        placed = restore(type(error).__name__, error.values, f"{error}{where}") or error
+        # What a library raised may hold values of rows: Spark would hand the whole chain to the user and to its logs.
+        raise placed from None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlml.errors import ArtifactCorrupt
 from sqlml.models.answering import Answerer
 from sqlml.models.artifact import ArtifactStore
 from sqlml.models.compiled import Compiled
@@ -19,7 +20,7 @@ from sqlml.models.description import Description
 from sqlml.models.portable import Artifact, Portable
 from sqlml.programs.kernel.loading import machine
 from sqlml.programs.program import Encode, Guard, Program
-from sqlml.programs.store import read
+from sqlml.programs.store import BadProgram, read
 from sqlml.types import NullPolicy
 
 if TYPE_CHECKING:
@@ -90,7 +91,11 @@ def opened(held: Portable, archive: Callable[[], Path]) -> Answerer:
 
     def compile_() -> Compiled:
         assert held.program is not None
-        program = read(io.BytesIO(held.program), str(description.program))
+        try:
+            program = read(io.BytesIO(held.program), str(description.program))
+        except BadProgram:
+            file = f"programs/{description.program}.npz"
+            raise ArtifactCorrupt(model=description.title, file=file, state="changed") from None
         return Compiled(held.function, description, program, held.on_null, machine())
 
     return Answerer(
@@ -106,8 +111,12 @@ def _loaded(artifact: Artifact, description: Description, archive: Path) -> Any:
     scratch = Path(tempfile.mkdtemp(prefix="sqlml-model-"))
     try:
         store = ArtifactStore(scratch)
-        with zipfile.ZipFile(archive) as held:
-            held.extractall(store.folder(artifact.digest))
+        try:
+            with zipfile.ZipFile(archive) as held:
+                held.extractall(store.folder(artifact.digest))
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+            # A file that says it is encrypted, or compressed in a way that there is not, is a damaged one too.
+            raise ArtifactCorrupt(model=description.title, file=archive.name, state="changed") from None
         folder = store.verify(artifact.digest, artifact.manifest, description.title)
         return readers.load(
             description.reader, folder, description.options, trusted=artifact.trusted, model=description.title

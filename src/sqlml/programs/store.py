@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from sqlml.programs.program import Program, from_parts, parts
+
+# What a damaged file raises, beside what numpy means to: one bit makes a member encrypted, compressed in a way that
+# there is not, or longer than any memory.
+_BROKEN = (
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    tokenize.TokenError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 class BadProgram(Exception):
@@ -62,7 +81,7 @@ def read(file: Path | BinaryIO, digest: str) -> Program:
         with np.load(file, allow_pickle=False) as held:
             text = held["program"].tobytes().decode()
             program = from_parts(text, [held[f"a{i}"] for i in range(len(held.files) - 1)])
-    except (ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise BadProgram(f"{digest}.npz: {error}") from error
     if program.digest != digest:
         raise BadProgram(f"{digest}.npz is not what its name says")
