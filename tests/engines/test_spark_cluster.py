@@ -14,7 +14,7 @@ import pytest
 
 from engines import faulty
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.long]
 
 TESTS = Path(__file__).parents[1]
 SECONDS = 300

@@ -38,7 +38,8 @@ from sqlml.errors import (
     UnknownCategory,
 )
 
-pytestmark = pytest.mark.spark
+# Workers are killed and waited for here, one after the other.
+pytestmark = [pytest.mark.spark, pytest.mark.long]
 
 TESTS = Path(__file__).parents[1]
 
