@@ -92,6 +92,7 @@ OWNERS = {
     "threadpoolctl": ["models/*", "cli/demo_*"],
     "typer": ["cli/*"],
     "uvicorn": ["serve/*"],
+    "venv_pack": ["cli/spark_env.py"],
     "xgboost": ["models/*"],
     "yaml": ["models/*"],
 }
@@ -107,6 +108,8 @@ HIDDEN: dict[str, set[str]] = {
     "cli/__init__.py": {"<command.module>"},
     "cli/demo.py": {"sqlml.cli.demo_models"},
     "cli/log.py": {"sqlml.models.file", "sqlml.models.log"},
+    # Only who packs an environment needs it.
+    "cli/spark_env.py": {"venv_pack"},
     "cli/outputs/__init__.py": {"<OUTPUTS[output]>"},
     # An engine's library is imported when it is the one that is asked for.
     "engines/__init__.py": {"<entry.module>"},

