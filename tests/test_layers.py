@@ -115,6 +115,8 @@ HIDDEN: dict[str, set[str]] = {
     "engines/__init__.py": {"<entry.module>"},
     # A model's libraries take seconds to import, and a query without a model, or with a compiled one, needs none.
     "models/feed.py": {"pandas"},
+    # What limits a library's threads comes with the libraries.
+    "models/probe.py": {"sqlml.models.predictor"},
     "models/travelling.py": {"sqlml.models.predictor", "sqlml.models.readers"},
     "models/file.py": {"catboost", "joblib", "lightgbm", "xgboost"},
     "models/log.py": {"sqlml.models.saving"},

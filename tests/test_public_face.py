@@ -26,7 +26,7 @@ def test_a_query_without_a_model_imports_no_model_library(tmp_path):
         "import sys, sqlml\n"
         "with sqlml.connect() as db:\n"
         "    assert db.sql('SELECT 42').fetchall() == [(42,)]\n"
-        "print(sorted({'mlflow', 'sklearn', 'pandas', 'skops'} & sys.modules.keys()))\n"
+        "print(sorted({'mlflow', 'sklearn', 'pandas', 'skops', 'threadpoolctl', 'yaml'} & sys.modules.keys()))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.strip() == "[]"

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from sqlml.models import feed
 from sqlml.models.description import Argument, Description
 from sqlml.models.fitted import Fitted
-from sqlml.models.predictor import Predictor
 from sqlml.types import ARROW, Output, Returns
 
 Columns = list[pa.Array]
@@ -88,6 +87,8 @@ def compare(description: Description, fitted: Fitted, example: Columns | None) -
 
     Rows that the model refuses whole are left out. A relative difference is |a - b| / max(|b|, tiny).
     """
+    from sqlml.models.predictor import Predictor
+
     started = time.perf_counter()
     columns = _taken(description, probe_rows(description.arguments, fitted.categories, example))
     predictor = Predictor("proof", description, fitted, "propagate")
