@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -378,6 +379,11 @@ def _mapped(error: BaseException) -> SqlmlError:
     text = str(error)
     if found := _OURS.search(text):
         return restore(found["name"], {}, found["message"].strip()) or EngineError(message=found["message"])
+    if "ModuleNotFoundError: No module named 'sqlml'" in text:
+        return EngineError(
+            message="The Python of Spark's workers has no sqlml: start Spark with PYSPARK_PYTHON="
+            f"{sys.executable}, and on other machines with the archive that 'sqlml spark-env' makes"
+        )
     if "Traceback (most recent call last)" in text and (raised := _RAISED.findall(text)):
         return EngineError(message=f"A worker raised {raised[-1]}")
     return EngineError(message=text.split("\n\nJVM stacktrace")[0].strip())
