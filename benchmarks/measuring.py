@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,15 +49,15 @@ def table(names: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def machine() -> str:
-    """What the numbers were measured on."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+def machine(*more: str) -> str:
+    """What the numbers were measured on; `more` are packages besides those of every benchmark."""
+    packages = ", ".join(f"{name} {version(name)}" for name in (*PACKAGES, *more))
     return f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {packages}."
 
 
-def publish(name: str, text: str, page: Path | None) -> None:
+def publish(name: str, text: str, page: Path | None, packages: Sequence[str] = ()) -> None:
     """Print a text, and put it into a page between the marks of that name."""
-    text = f"{text}\n\n{machine()}"
+    text = f"{text}\n\n{machine(*packages)}"
     print(f"\n{text}")
     if page is None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlml.engines.engine import Column
+from sqlml.engines.engine import Column, Exact
 from sqlml.errors import EngineError, UnknownArgument, UnknownColumn, UnknownColumns, did_you_mean, quoted
 from sqlml.models.answering import match_names, wrong_count
 from sqlml.models.description import Argument
@@ -95,7 +95,7 @@ class Binder:
                     columns = self._try_columns(source.probe)
                     if columns is None:
                         return "row", [only], None
-                    refs = [(c.name, f"{self._quoted(path[-1])}.{self._quoted(c.name)}") for c in columns]
+                    refs = [(c.name, self._reference(f"{self._quoted(path[-1])}.", c)) for c in columns]
                     return self._row(refs, f"the row of '{path[-1]}'")
         return "position", [only], None
 
@@ -147,8 +147,8 @@ class Binder:
             for source in level.sources:
                 if source.alias.casefold() == star.qualifier.casefold():
                     held = self._columns(source.probe, written)
-                    prefix = self._quoted(star.qualifier)
-                    return [(c.name, f"{prefix}.{self._quoted(c.name)}", source.alias) for c in held]
+                    prefix = f"{self._quoted(star.qualifier)}."
+                    return [(c.name, self._reference(prefix, c), source.alias) for c in held]
             held_struct = self._path_struct(level, star.qualifier)
             if held_struct is not None:
                 return held_struct
@@ -172,7 +172,7 @@ class Binder:
                 # A file in FROM ('data/t.csv') is called by a part of its name, which is the engine's affair.
                 has_name = source.alias and not set(source.alias) & set("./")
                 prefix = f"{self._quoted(source.alias)}." if has_name else ""
-                sql = f"{prefix}{self._quoted(column.name)}"
+                sql = self._reference(prefix, column)
                 if key in merged:
                     # USING makes one column of two, which is NULL only where both are.
                     name, first, origin = found[merged[key]]
@@ -182,6 +182,10 @@ class Binder:
                     merged[key] = len(found)
                 found.append((column.name, sql, source.alias))
         return found
+
+    def _reference(self, prefix: str, column: Column) -> str:
+        sql = f"{prefix}{self._quoted(column.name)}"
+        return Exact(sql) if column.exact else sql
 
     def _quoted(self, name: str) -> str:
         return identifier(name, self.dialect)

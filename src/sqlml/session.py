@@ -318,7 +318,8 @@ class Session:
         try:
             return self._engine.register(self._backing.answerer(target), outputs, as_row=as_row), target
         except Refused as why:
-            other = replace(target, strategy="kernel", reason=f"the JVM can't: {why}")
+            who = "the JVM" if target.strategy == "jvm" else "an expression"
+            other = replace(target, strategy="kernel", reason=f"{who} can't: {why}")
             return self._engine.register(self._backing.answerer(other), outputs, as_row=as_row), other
 
     def register(
@@ -410,7 +411,7 @@ class Session:
         return found
 
     def statements(self, name: str, to: str) -> list[str]:
-        """What `publish` would run; for 'spark', the statements that make it a function there.
+        """What `publish` would run.
 
         Raises:
             UnknownFunction: `name` is none.
@@ -421,12 +422,12 @@ class Session:
         return publishing.statements(target, compiled, to)
 
     def publish(self, name: str, to: str) -> list[str]:
-        """Put a function's macros into a DuckDB file, or its classes into a jar for Spark; gives the statements.
+        """Put a function into a DuckDB file, Spark's metastore or a jar for Spark; gives the statements.
 
         Args:
             name: the function.
-            to: a DuckDB file, made if there is none; or a file that ends in `.jar`, which a session on Spark writes
-                anew, and the statements are those that use it.
+            to: a DuckDB file, made if there is none; 'spark', where a session on Spark makes permanent functions; or
+                a file that ends in `.jar`, which such a session writes anew, and the statements are those that use it.
 
         Raises:
             UnknownFunction: `name` is none.
@@ -437,7 +438,11 @@ class Session:
             target = replace(self._target(name), strategy="jvm")
             return publishing.into_jar(self._engine, target, self._backing.answerer(target), to)
         made = self.statements(name, to)
-        publishing.into_duckdb(made, to)
+        if to == publishing.SPARK:
+            target = replace(self._target(name), strategy="sql")
+            publishing.into_spark(self._engine, target, self._backing.answerer(target), made)
+        else:
+            publishing.into_duckdb(made, to)
         return made
 
     def verify(self, name: str, table: str, told: Callable[[int], None] = lambda _: None) -> Verified:
@@ -500,10 +505,9 @@ class Session:
         targets = {key: current_target(snapshot, function) for key, function in snapshot.functions.items()}
         for key in self._published.keys() - targets.keys():
             self._engine.withdraw(self._published.pop(key).split("\n")[0])
-        for key, target in targets.items():
-            if self._published.get(key) != target.key:
-                self._engine.publish(self._backing.answerer(target))
-                self._published[key] = target.key
+        moved = {key: target.key for key, target in targets.items() if self._published.get(key) != target.key}
+        self._engine.publish_all([self._backing.answerer(targets[key]) for key in moved])
+        self._published |= moved
         self._engine.publish_generic({key: self._backing.answerer(target) for key, target in targets.items()})
         self._published_revision = snapshot.revision
 

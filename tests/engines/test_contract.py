@@ -230,6 +230,12 @@ def test_text_that_no_model_knows(asked, models):
         (WrongCount, "SELECT line(1, 2, 3)", "'line'"),
         (UnknownArgument, "SELECT line(a := 1, c := 2)", "'c'"),
         (BadCast, "SELECT line('x', 1)", "'a'"),
+        (BadCast, "SELECT line(9007199254740993, 1)", "the integer 9007199254740993 is too large to be one"),
+        (
+            BadCast,
+            "SELECT line(1, CAST(-9007199254740993 AS DECIMAL(20, 0)))",
+            "takes DOUBLE, and the DECIMAL -9007199254740993",
+        ),
         (NoSuchOutput, "SELECT predict_score('line', 1, 2)", "line"),
     ],
 )

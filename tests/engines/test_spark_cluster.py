@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from engines import faulty
@@ -225,3 +228,36 @@ def wait_for(port: int) -> None:
 
 def test_a_standalone_cluster(standalone, project, environment, tmp_path):
     told(run(standalone, ANSWERS, project, environment, tmp_path))
+
+
+def test_functions_of_a_metastore(project, environment, tmp_path):
+    """Published for good by the command, called by name from the `spark-sql` shell, which has no Python to run."""
+    (tmp_path / "sqlml.toml").write_text((project / "sqlml.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    url = f"jdbc:derby:;databaseName={tmp_path}/metastore;create=true"
+    conf = {
+        "spark.sql.catalogImplementation": "hive",
+        "spark.hadoop.javax.jdo.option.ConnectionURL": url,
+        "spark.sql.warehouse.dir": str(tmp_path / "warehouse"),
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+    }
+    shutil.copytree(project / ".sqlml", tmp_path / ".sqlml")
+    held = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in conf.items())
+    with (tmp_path / "sqlml.toml").open("a", encoding="utf-8") as file:
+        file.write(f"\n[spark]\nconf = {{ {held} }}\n")
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+        return done.stdout
+
+    said = run(sys.executable, "-m", "sqlml", "publish", "line", "--to", "spark")
+    assert said == "line is in Spark's metastore as 1 function(s).\n"
+    shell = Path(environment["SPARK_HOME"]) / "bin" / "spark-sql"
+    options = [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
+    environment["PYSPARK_PYTHON"] = "/nowhere/python"
+    answer = run(str(shell), *options, "-e", "SELECT line(b => 2.5D, a => 1)")
+    model = faulty.models(Path("/nowhere"))["line"].model
+    assert float(answer) == pytest.approx(model.predict(pd.DataFrame({"a": [1.0], "b": [2.5]}))[0], rel=1e-9)

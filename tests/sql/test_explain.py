@@ -1,19 +1,29 @@
-"""EXPLAIN PREDICT, and the golden files: a statement, then what DuckDB gets for it."""
+"""EXPLAIN PREDICT, and the golden files: a statement, then what DuckDB and Spark get for it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+import sqlml
+
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.sql"))
-_BETWEEN = "-- DuckDB gets:\n"
+_BETWEEN = re.compile("^-- (?:DuckDB|Spark) gets:\n", re.MULTILINE)
 
 
 def normal(sql: str) -> str:
-    """Without the session and the version in a function's hidden name."""
-    return re.sub(r"__sqlml_[0-9a-f]{6}_[0-9a-f]{8}_(\w+?)(_native)?\b", r"__\1", sql)
+    """Without the session and the version in a function's hidden name, or the code in a catalog's."""
+    hidden = re.sub(r"__sqlml_[0-9a-f]{6}_[0-9a-f]{8}_(\w+?)(_native)?\b", r"__\1", sql)
+    return re.sub(r"`sqlml_[0-9a-f]{24}`", "`jvm`", hidden)
+
+
+def parts(path: Path) -> tuple[str, str, str | None]:
+    """The statement, what DuckDB gets, and Spark, where the statement is one of its own."""
+    statement, duckdb, *spark = _BETWEEN.split(path.read_text(encoding="utf-8"))
+    return statement, duckdb, spark[0] if spark else None
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +34,7 @@ def golden(reader):
 
 @pytest.mark.parametrize("path", GOLDEN, ids=[path.stem for path in GOLDEN])
 def test_what_duckdb_gets(golden, path):
-    statement, wanted = path.read_text(encoding="utf-8").split(_BETWEEN)
+    statement, wanted, _ = parts(path)
     plan = golden.explain(statement)
     assert normal(plan.sql).strip() == wanted.strip()
     # What is printed there is what runs.
@@ -32,8 +42,30 @@ def test_what_duckdb_gets(golden, path):
         golden.sql(statement).fetchall()
 
 
+@pytest.fixture(scope="module")
+def golden_spark(spark, world, people, pairs):
+    fresh = spark.newSession()
+    for name, rows in (("people", people), ("pairs", pairs)):
+        fresh.createDataFrame(pa.Table.from_pandas(rows, preserve_index=False)).createOrReplaceTempView(name)
+    fresh.sql("CREATE OR REPLACE TEMPORARY VIEW left_side AS SELECT a, id FROM pairs")
+    fresh.sql("CREATE OR REPLACE TEMPORARY VIEW right_side AS SELECT b, id FROM pairs")
+    with sqlml.connect(fresh, project=world.folder) as db:
+        yield db
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("path", [path for path in GOLDEN if parts(path)[2]], ids=lambda path: path.stem)
+def test_what_spark_gets(golden_spark, path):
+    statement, _, wanted = parts(path)
+    plan = golden_spark.explain(statement)
+    assert normal(plan.sql).strip() == wanted.strip()
+    if not statement.strip().casefold().startswith("create"):
+        golden_spark.sql(statement).collect()
+
+
 def test_there_are_golden_files():
     assert len(GOLDEN) >= 10
+    assert sum(parts(path)[2] is not None for path in GOLDEN) >= 10
 
 
 def test_explain_predict_prints_the_plan(reader):

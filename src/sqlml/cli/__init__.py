@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, Command] = {
     "sync": Command("sqlml.cli.lifecycle", "sync", "Move functions to the version that their alias now points at."),
     "apply": Command("sqlml.cli.lifecycle", "apply", "Make the catalog hold what the files in udfs/ declare."),
     "verify": Command("sqlml.cli.programs", "verify", "Compare a function's answers with its model's own."),
-    "publish": Command("sqlml.cli.programs", "publish", "Write a function into a DuckDB file as macros."),
+    "publish": Command("sqlml.cli.programs", "publish", "Put a function where any client runs it, without Python."),
     "log": Command("sqlml.cli.log", "log", "Put a fitted model from a file into the registry."),
     "spark-env": Command(
         "sqlml.cli.spark_env",

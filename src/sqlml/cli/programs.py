@@ -68,28 +68,33 @@ def verify(
 
 def publish(
     name: Name,
-    to: Annotated[str, typer.Option(help="A DuckDB file, a .jar; or 'spark', which prints the statements.")],
+    to: Annotated[str, typer.Option(help="A DuckDB file, a .jar; or 'spark': the metastore of its session.")],
     plan: Annotated[bool, typer.Option("--plan", help="Print the statements, and change nothing.")] = False,
     output: Output = "text",
     project: Project = None,
     debug: Debug = False,
 ) -> None:
-    """Write a function into a DuckDB file as macros.
+    """Put a function where any client runs it, without Python.
 
     Example:
       sqlml publish delay_risk --to scores.duckdb
       sqlml publish delay_risk --to spark
       sqlml publish delay_risk --to delay_risk.jar
 
-    Any client runs them, without Python; a .jar is for Spark, which makes it. It
-    stays at the version that answers now: publish it again when that changes.
+    Macros of a DuckDB file, functions of Spark's metastore, or classes of a .jar
+    for Spark. It stays at the version that answers now: publish it again when
+    that changes.
     """
-    is_jar = to.endswith(".jar") and not plan
-    with opened(project, engine="spark" if is_jar else None) as session:
-        made = session.statements(name, to) if plan or to == "spark" else session.publish(name, to)
+    if plan and to.endswith(".jar"):
+        raise typer.BadParameter("a .jar is compiled, and has no statements: write it, and it prints those that use it")
+    by_spark = to == "spark" or to.endswith(".jar")
+    with opened(project, engine="spark" if by_spark and not plan else None) as session:
+        made = session.statements(name, to) if plan else session.publish(name, to)
     if output == "json":
-        print_json({"function": name, "to": to, "statements": made, "written": not plan and to != "spark"})
-    elif plan or to == "spark" or is_jar:
+        print_json({"function": name, "to": to, "statements": made, "written": not plan})
+    elif plan or to.endswith(".jar"):
         sys.stdout.write("".join(f"{statement};\n" for statement in made))
+    elif by_spark:
+        sys.stdout.write(f"{name} is in Spark's metastore as {len(made)} function(s).\n")
     else:
         sys.stdout.write(f"{name} is in {to} as {len(made)} macro(s).\n")

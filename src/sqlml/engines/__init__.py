@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlml.config import Settings
 from sqlml.engines.engine import Engine
 from sqlml.errors import BadSetting, MissingPackage, quoted
+
+if TYPE_CHECKING:
+    from sqlml.config import Settings
 
 
 class Entry(NamedTuple):
@@ -59,7 +62,10 @@ def _type_of(name: str) -> Any:
         raise BadSetting(key="engine", value=name, reason=f"the engines are {quoted(ENGINES)}")
     entry = ENGINES[name]
     try:
-        module = importlib.import_module(entry.module)
+        with warnings.catch_warnings():
+            # Spark says so when it is imported; no frame of pandas is given to it here.
+            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+            module = importlib.import_module(entry.module)
     except ModuleNotFoundError as error:
         raise MissingPackage(what=f"The engine '{name}'", package=entry.package, extra=entry.extra) from error
     return getattr(module, entry.type)

@@ -19,10 +19,20 @@ Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a query: its name and, where it is a row itself, its fields' names."""
+    """A column of a query: its name and, where it is a row itself, its fields' names.
+
+    `exact` says that each of its values is a DOUBLE, or becomes one without a loss.
+    """
 
     name: str
     fields: tuple[str, ...] | None = None
+    exact: bool = False
+
+
+class Exact(str):
+    """SQL of a value that is a DOUBLE, or becomes one without a loss: it needs no check."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,15 @@ class Engine(ABC):
         """
         raise Refused("a jar is made by Spark: connect(engine='spark')")
 
+    def publish_for_good(self, _answerer: Answerer, _statements: Sequence[str]) -> None:
+        """Run the statements that make a version's expression a function for other sessions, once it is proved here.
+
+        Raises:
+            Refused: the expression answers otherwise than the model.
+            EngineError: the engine keeps no functions, or refused a statement.
+        """
+        raise Refused("such functions are Spark's: connect(engine='spark')")
+
     def call(self, name: str, given: Sequence[str]) -> str:
         """A call of a registered function, as SQL."""
         return f"{name}({', '.join(given)})"
@@ -90,6 +109,11 @@ class Engine(ABC):
     @abstractmethod
     def publish(self, answerer: Answerer) -> None:
         """Make `f`, `f_score` and `f_proba` callable in the engine's own SQL, by position, name and row."""
+
+    def publish_all(self, answerers: Sequence[Answerer]) -> None:
+        """Publish several functions."""
+        for answerer in answerers:
+            self.publish(answerer)
 
     @abstractmethod
     def withdraw(self, function: str) -> None:

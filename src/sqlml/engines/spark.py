@@ -7,8 +7,10 @@ import hashlib
 import itertools
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,16 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Observation
 from pyspark.sql.functions import arrow_udf, count, lit  # type: ignore[attr-defined]  # its stub lacks them
 from pyspark.sql.pandas.types import from_arrow_type
-from pyspark.sql.types import DataType, StructType
+from pyspark.sql.types import (
+    BooleanType,
+    ByteType,
+    DataType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    ShortType,
+    StructType,
+)
 
 from sqlml.config import Settings
 from sqlml.engines.duckdb import relation_of
@@ -25,12 +36,13 @@ from sqlml.engines.engine import Column, Engine, Parameters, Refused, Written
 from sqlml.engines.spark_files import Job, job_of
 from sqlml.engines.spark_files import answering as file_answering
 from sqlml.engines.spark_jvm import JvmFunctions
+from sqlml.engines.spark_proof import prove
 from sqlml.engines.spark_session import open_session
 from sqlml.engines.spark_worker import Inline, Sent, answering, generic
 from sqlml.errors import BadSetting, EngineError, SqlmlError, restore
 from sqlml.models.answering import Answerer
 from sqlml.models.travelling import packed
-from sqlml.programs.publish import macro_body
+from sqlml.programs.publish import Published, macro_body
 from sqlml.query.calls import SUFFIX_OF
 from sqlml.query.rowlocal import NotRowLocal, row_local
 from sqlml.query.spark_text import with_markers, with_views
@@ -38,6 +50,8 @@ from sqlml.query.text import identifier, literal, statements, tokenize
 from sqlml.types import Output, output_type, result_type
 
 CATALOG = "sqlml"
+_AT_ONCE = 4
+"""Functions that are published at a time."""
 _tokens = itertools.count()
 _GENERIC: Mapping[str, tuple[Output, pa.DataType]] = {
     "predict": ("predict", pa.float64()),
@@ -51,6 +65,7 @@ _PARAMETER: Mapping[str, str] = {
     "BLOB": "BINARY",
     "TIMESTAMP": "TIMESTAMP_NTZ",
 }
+_EXACT = (BooleanType, ByteType, DoubleType, FloatType, IntegerType, ShortType)
 _OURS = re.compile(
     r"sqlml\.errors\.(?P<name>\w+): (?P<message>.*?)(?=\n\s*\n|\n\s+at |\n SQLSTATE| SQLSTATE: P0001|\nTraceback |\Z)",
     re.DOTALL,
@@ -72,6 +87,7 @@ class SparkEngine(Engine):
         self._names: set[str] = set() if main is None else main._names
         self._macros: set[str] = set() if main is None else main._macros
         self._sent: dict[str, Sent] = {} if main is None else main._sent
+        self._sending: threading.Lock = threading.Lock() if main is None else main._sending
         self._calls: dict[str, tuple[Sent, tuple[Output, ...]]] = {} if main is None else main._calls
         self._jvm: JvmFunctions = JvmFunctions(session) if main is None else main._jvm
         self._catalog: dict[str, pa.Table] = {}
@@ -107,7 +123,7 @@ class SparkEngine(Engine):
     def columns(self, query: str) -> Sequence[Column]:
         with self._mapped():
             schema = self.session.sql(self._readable(query)).schema
-        return [Column(field.name, _fields_of(field.dataType)) for field in schema]
+        return [Column(f.name, _fields_of(f.dataType), isinstance(f.dataType, _EXACT)) for f in schema]
 
     @property
     def has_jvm(self) -> bool:
@@ -127,12 +143,9 @@ class SparkEngine(Engine):
         return self._jvm.call(name, given) or super().call(name, given)
 
     def _registered(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
-        key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
-        # What Spark takes for a name without quotes is ASCII.
-        shown = re.sub(r"\W", "", answerer.function, flags=re.ASCII)
-        name = f"__sqlml_{self._token}_{key}_{shown}_{'_'.join(outputs)}".lower()
+        name = self._hidden(answerer, "_".join(outputs))
         if not as_row and answerer.strategy == "sql" and len(outputs) == 1 and outputs[0] != "probs":
-            name = self._expression(f"{name}_sql", answerer, outputs[0])
+            name = self._expression(answerer, outputs[0])
         elif name not in self._names:
             arrow, _ = result_type(outputs, answerer.description.returns, answerer.description.classes)
             self._create(name, answering(self._send(answerer), tuple(outputs)), arrow)
@@ -140,25 +153,51 @@ class SparkEngine(Engine):
             self._calls[name] = (self._send(answerer), tuple(outputs))
         return name
 
+    def _hidden(self, answerer: Answerer, what: str) -> str:
+        key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
+        # What Spark takes for a name without quotes is ASCII.
+        shown = re.sub(r"\W", "", answerer.function, flags=re.ASCII)
+        return f"__sqlml_{self._token}_{key}_{shown}_{what}".lower()
+
     def _create(self, name: str, answers: Callable[..., Any], result: pa.DataType) -> None:
         type_ = from_arrow_type(result, prefer_timestamp_ntz=True)
         with self._mapped(), _without_pandas():
             self.session.udf.register(name, arrow_udf(answers, type_))
         self._names.add(name)
 
-    def _expression(self, name: str, answerer: Answerer, output: Any) -> str:
-        """A SQL function of the program's expression, which Spark puts in the place of its call."""
-        if name not in self._names:
-            compiled = answerer.compiled()
-            assert compiled is not None
-            publication = compiled.publication()
-            names = [identifier(f"__{place}", "spark") for place in range(len(compiled.program.inputs))]
-            types = ["STRING" if type_ == "VARCHAR" else "DOUBLE" for _, type_ in publication.arguments]
-            taken = ", ".join(f"{one} {type_}" for one, type_ in zip(names, types, strict=True))
-            arrow, _ = output_type(output, answerer.description.returns, answerer.description.classes)
-            self._function(name, taken, arrow, macro_body(publication, output, names, "spark"))
-            self._names.add(name)
+    def _expression(self, answerer: Answerer, output: Output) -> str:
+        """A SQL function of the program's expression, which Spark puts in the place of its call; proved before."""
+        name = self._hidden(answerer, f"{output}_sql")
+        if name in self._names:
+            return name
+        compiled = answerer.compiled()
+        assert compiled is not None
+        publication = compiled.publication()
+        names = [identifier(f"__{place}", "spark") for place in range(len(publication.arguments))]
+        types = ["STRING" if type_ == "VARCHAR" else "DOUBLE" for _, type_ in publication.arguments]
+        taken = ", ".join(f"{one} {type_}" for one, type_ in zip(names, types, strict=True))
+        bodies = {one: macro_body(publication, one, names, "spark") for one in publication.outputs}
+        for one, body in bodies.items():
+            arrow, _ = output_type(one, answerer.description.returns, answerer.description.classes)
+            self._function(self._hidden(answerer, f"{one}_sql"), taken, arrow, body)
+
+        def call(one: Published, given: Sequence[str]) -> str:
+            return f"{self._hidden(answerer, f'{one}_sql')}({', '.join(given)})"
+
+        prove(self.session, repr(bodies), answerer, call, self.evaluate)
+        self._names |= {self._hidden(answerer, f"{one}_sql") for one in bodies}
         return name
+
+    def publish_for_good(self, answerer: Answerer, statements: Sequence[str]) -> None:
+        if self.session.conf.get("spark.sql.catalogImplementation", "in-memory") == "in-memory":
+            raise EngineError(
+                message="This Spark forgets its functions when it ends: publishing needs a metastore, as with "
+                "'spark.sql.catalogImplementation' = 'hive' in [spark] conf"
+            )
+        self._expression(answerer, "predict")
+        with self._mapped():
+            for statement in statements:
+                self.session.sql(statement)
 
     def _function(self, name: str, parameters: str, result: pa.DataType, body: str) -> None:
         type_ = from_arrow_type(result, prefer_timestamp_ntz=True).simpleString()
@@ -168,13 +207,14 @@ class SparkEngine(Engine):
 
     def _send(self, answerer: Answerer) -> Sent:
         """The version on its way to the workers, once."""
-        if answerer.key not in self._sent:
-            held = answerer.portable()
-            if held.artifact is not None:
-                with self._mapped():
-                    self.session.addArtifacts(str(packed(held.artifact)), file=True)
-            self._sent[answerer.key] = Inline(held) if self.is_remote else self.session.sparkContext.broadcast(held)
-        return self._sent[answerer.key]
+        with self._sending:
+            if answerer.key not in self._sent:
+                held = answerer.portable()
+                if held.artifact is not None:
+                    with self._mapped():
+                        self.session.addArtifacts(str(packed(held.artifact)), file=True)
+                self._sent[answerer.key] = Inline(held) if self.is_remote else self.session.sparkContext.broadcast(held)
+            return self._sent[answerer.key]
 
     def open(self, name: str) -> None:
         """Nothing: a worker opens a version when it meets it."""
@@ -184,6 +224,12 @@ class SparkEngine(Engine):
             frame = self.session.createDataFrame(pa.table(dict(columns)))
             found = frame.selectExpr(f"{expression} AS answer").toArrow()
         return found.column("answer").combine_chunks()
+
+    def publish_all(self, answerers: Sequence[Answerer]) -> None:
+        # Most of it is Spark's analysis of a statement, which another thread need not wait for.
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for done in [pool.submit(self.publish, answerer) for answerer in answerers]:
+                done.result()
 
     def publish(self, answerer: Answerer) -> None:
         names = [argument.name for argument in answerer.description.arguments]
@@ -246,7 +292,8 @@ class SparkEngine(Engine):
         return view
 
     def rows(self, text: str, parameters: Parameters = None) -> Any:
-        *before, last = statements(text, tokenize(text, self.dialect) or []) or [text]
+        several = statements(text, tokenize(text, self.dialect) or []) if ";" in text else []
+        *before, last = several or [text]
         with self._mapped():
             for statement in before:
                 self.session.sql(self._readable(statement))

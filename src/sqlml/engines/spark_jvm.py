@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyspark
 
-from sqlml.engines.engine import Refused
+from sqlml.engines.engine import Exact, Refused
 from sqlml.engines.spark_jar import write_jar
-from sqlml.errors import EngineError
+from sqlml.engines.spark_proof import Evaluate, prove
 from sqlml.models.answering import Answerer
 from sqlml.programs.java import NoJava, call_text, java_of
 from sqlml.programs.objects import cache_folder
 from sqlml.programs.program import Encode
-from sqlml.programs.publish import SUFFIXES, Publication
+from sqlml.programs.publish import SUFFIXES, WHOLE, Publication, Published
 from sqlml.query.text import identifier, literal
 from sqlml.types import Output
 
-_EXCLUDED = "spark.sql.optimizer.excludedRules"
-_AHEAD = "org.apache.spark.sql.catalyst.optimizer.ConvertToLocalRelation"
 _CATALOG = "org.sqlml.functions.Catalog"
+_EXACT = 2**53
+"""The largest whole number up to which a DOUBLE holds each."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,7 @@ class JvmFunctions:
         self._made: dict[str, _Made] = {}
         self._refused: dict[str, str] = {}
 
-    def function(
-        self, answerer: Answerer, output: Output, evaluate: Callable[[str, Mapping[str, pa.Array]], pa.Array]
-    ) -> str:
+    def function(self, answerer: Answerer, output: Output, evaluate: Evaluate) -> str:
         """The name of a version's output, made and proved at the first call.
 
         Args:
@@ -67,9 +64,7 @@ class JvmFunctions:
                 raise
         return f"{key}_{output}"
 
-    def write(
-        self, answerer: Answerer, path: Path, evaluate: Callable[[str, Mapping[str, pa.Array]], pa.Array]
-    ) -> list[str]:
+    def write(self, answerer: Answerer, path: Path, evaluate: Evaluate) -> list[str]:
         """A version's outputs in a jar of their own, once they are proved; gives the statements that use it.
 
         Raises:
@@ -98,12 +93,14 @@ class JvmFunctions:
         if held is None:
             return None
         checked = [
-            text if type_ == "VARCHAR" else _number(text, held.publication.function, argument, type_)
+            text
+            if type_ == "VARCHAR" or isinstance(text, Exact)
+            else _number(text, held.publication.function, argument, type_)
             for text, (argument, type_) in zip(given, held.publication.arguments, strict=True)
         ]
         return call_text(held.publication, held.output, held.catalog, checked)
 
-    def _make(self, key: str, answerer: Answerer, evaluate: Callable[[str, Mapping[str, pa.Array]], pa.Array]) -> None:
+    def _make(self, key: str, answerer: Answerer, evaluate: Evaluate) -> None:
         compiled = answerer.compiled()
         assert compiled is not None
         publication = compiled.publication()
@@ -129,50 +126,32 @@ class JvmFunctions:
         self._session.sql(f"ADD JAR {literal(str(jar), 'spark')}")
         self._session.conf.set(f"spark.sql.catalog.{catalog}", f"{_CATALOG}{digest}")
         made = {f"{key}_{one}": _Made(publication, one, catalog) for one in publication.outputs}
-        self._prove(jar.with_suffix(".proved"), answerer, made, key, evaluate)
+
+        def call(output: Published, given: Sequence[str]) -> str:
+            return call_text(publication, output, catalog, given)
+
+        prove(self._session, digest, answerer, call, evaluate)
         self._made |= made
-
-    def _prove(
-        self,
-        mark: Any,
-        answerer: Answerer,
-        made: Mapping[str, _Made],
-        key: str,
-        evaluate: Callable[[str, Mapping[str, pa.Array]], pa.Array],
-    ) -> None:
-        """Compare with the model on the cases that it answered, once a class; raises Refused."""
-        if mark.is_file():
-            return
-        description = answerer.description
-
-        def answer(output: Output, columns: Sequence[pa.Array]) -> pa.Array:
-            taken = [column for column, a in zip(columns, description.arguments, strict=True) if a.used]
-            names = [f"a{place}" for place in range(len(taken))]
-            held = made[f"{key}_{'proba' if output == 'probs' else output}"]
-            text = call_text(held.publication, held.output, held.catalog, [identifier(name, "spark") for name in names])
-            found = evaluate(text, dict(zip(names, taken, strict=True)))
-            if output != "probs":
-                return found
-            pairs = pa.StructArray.from_arrays([found.keys, found.items], names=["label", "prob"])
-            return pa.ListArray.from_arrays(found.offsets, pairs)
-
-        # Rows that the optimizer answers by itself would never reach the code that Spark generates.
-        before = self._session.conf.get(_EXCLUDED, "")
-        self._session.conf.set(_EXCLUDED, ",".join(filter(None, (before, _AHEAD))))
-        try:
-            reason = answerer.refuted(answer)
-        except EngineError as error:
-            reason = f"Spark refused it: {str(error).splitlines()[0]}"
-        finally:
-            self._session.conf.set(_EXCLUDED, before)
-        if reason is not None:
-            raise Refused(reason)
-        mark.touch()
 
 
 def _number(text: str, function: str, argument: str, type_: str) -> str:
-    """An argument as a number, where it can be one; Spark drops all of it where the value is a DOUBLE already."""
-    error = f"sqlml.errors.BadCast: '{function}': the argument '{argument}' takes {type_}, and the text '"
-    said = f"concat({literal(error, 'spark')}, CAST({text} AS STRING), {literal(chr(39) + ' is no number.', 'spark')})"
-    failed = f"CAST(raise_error({said}) AS DOUBLE)"
-    return f"coalesce(try_cast({text} AS DOUBLE), CASE WHEN {text} IS NOT NULL THEN {failed} END)"
+    """An argument as a number, where it can be one; Spark drops all of it where the type needs none of it."""
+    begins = literal(f"sqlml.errors.BadCast: '{function}': the argument '{argument}' takes {type_}, and ", "spark")
+
+    def failed(kind: str, after: str) -> str:
+        said = f"concat({begins}, {kind}, CAST({text} AS STRING), {literal(after, 'spark')})"
+        return f"CAST(raise_error({said}) AS DOUBLE)"
+
+    no_number = failed(literal("the text '", "spark"), "' is no number.")
+    cast = f"coalesce(try_cast({text} AS DOUBLE), CASE WHEN {text} IS NOT NULL THEN {no_number} END)"
+    if type_ in WHOLE:
+        return cast
+    # The type is known before a row is read, so that no other type pays for it.
+    integer = f"typeof({text}) = 'bigint'"
+    whole = f"try_cast({text} AS DECIMAL(38, 0))"
+    beyond = f"({integer} OR typeof({text}) LIKE 'decimal(%,0)') AND ({whole} > {_EXACT} OR {whole} < -{_EXACT})"
+    too_large = failed(
+        f"CASE WHEN {integer} THEN 'the integer ' ELSE 'the DECIMAL ' END",
+        " is too large to be one exactly (beyond 2^53).",
+    )
+    return f"CASE WHEN {beyond} THEN {too_large} ELSE {cast} END"

@@ -51,6 +51,21 @@ def into_jar(engine: Engine, target: Target, answerer: Answerer, path: str) -> l
         ) from why
 
 
+def into_spark(engine: Engine, target: Target, answerer: Answerer, made: list[str]) -> None:
+    """Run the statements in Spark's metastore.
+
+    Raises:
+        CannotPublish: Spark's answers are not the model's.
+        EngineError: the engine has none.
+    """
+    try:
+        engine.publish_for_good(answerer, made)
+    except Refused as why:
+        raise CannotPublish(
+            function=target.function.name, model=target.description.title, what=_EXPRESSION, reason=str(why)
+        ) from why
+
+
 def into_duckdb(made: list[str], path: str) -> None:
     """Run the statements in a database file, all of them or none.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def with_views(text: str, schema: str, tables: Collection[str], view_of: Callabl
         >>> with_views("SELECT * FROM sqlml.runs, x.sqlml.runs", "sqlml", ["runs"], lambda table: f"v_{table}")
         'SELECT * FROM v_runs, x.sqlml.runs'
     """
-    if schema not in text.casefold():
+    if re.search(rf"\b{re.escape(schema)}`?\s*\.", text, re.IGNORECASE) is None:
         return text
     tokens = tokenize(text, "spark") or []
     for i in reversed(range(len(tokens) - 2)):
