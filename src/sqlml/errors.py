@@ -50,6 +50,9 @@
     │   ├── InfiniteArgument
     │   ├── PredictionFailed
     │   └── AnswersDiffer
+    ├── TableError                  a prediction table's declaration, or a refresh of it
+    │   ├── BadInterval
+    │   └── BadWindow
     ├── TargetExists                rows were to be written where there is something
     └── EngineError                 the engine refused the statement
 
@@ -431,6 +434,22 @@ class AnswersDiffer(DataError):
         "'{function}' answers otherwise than its model in {rows} rows of {total} (largest relative difference "
         "{relative}): run CREATE OR REPLACE FUNCTION with strategy = 'python', and report it with the rows shown."
     )
+
+
+class TableError(SqlmlError):
+    """What a prediction table says of itself, or what a refresh of it met."""
+
+
+class BadInterval(TableError):
+    """A text that is no interval."""
+
+    template = "'{value}' is no interval: write INTERVAL '1' DAY, or a number for integers.{suggestion}"
+
+
+class BadWindow(TableError):
+    """A length or a bound that the column's type has none of."""
+
+    template = "'{value}' is no window of a column of the type {kind}: {reason}."
 
 
 class TargetExists(SqlmlError):
