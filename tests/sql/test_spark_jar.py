@@ -101,3 +101,24 @@ def test_a_bad_row_is_an_error_that_names_it(spark, world):
         error = raised.value if isinstance(raised.value, sqlml.SqlmlError) else db.engine_error(raised.value)
         assert isinstance(error, EngineError)
         assert "infinite" in str(error)
+
+
+def test_an_expression_that_answers_wrongly_is_refused(spark, world, models, people, monkeypatch, tmp_path):
+    """It was proved in DuckDB, which says nothing of what Spark makes of it."""
+    monkeypatch.setenv("SQLML_CACHE", str(tmp_path))
+    from sqlml.engines import spark as engine
+
+    real = engine.macro_body
+    monkeypatch.setattr(engine, "macro_body", lambda *args: f"nullif({real(*args)}, 1e300)")
+    with sqlml.connect(spark.newSession(), project=world.folder) as db:
+        db.register("line_by_sql", "models:/line@champion", strategy="sql", replace=True)
+        text = "SELECT line_by_sql(a := 1, b := 2)"
+        assert db.explain(text).calls[0].target.strategy == "sql", "the same answers"
+        right = db.sql(text).collect()[0][0]
+    monkeypatch.setattr(engine, "macro_body", lambda *args: f"1e-3 + {real(*args)}")
+    with sqlml.connect(spark.newSession(), project=world.folder) as db:
+        for _ in range(2):
+            target = db.explain(text).calls[0].target
+            assert (target.strategy, "an expression can't: " in target.reason) == ("kernel", True)
+        same([db.sql(text).collect()[0][0]], [right])
+        db.drop("line_by_sql")

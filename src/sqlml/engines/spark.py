@@ -88,6 +88,7 @@ class SparkEngine(Engine):
         self._macros: set[str] = set() if main is None else main._macros
         self._sent: dict[str, Sent] = {} if main is None else main._sent
         self._sending: threading.Lock = threading.Lock() if main is None else main._sending
+        self._refused: dict[str, str] = {} if main is None else main._refused
         self._calls: dict[str, tuple[Sent, tuple[Output, ...]]] = {} if main is None else main._calls
         self._jvm: JvmFunctions = JvmFunctions(session) if main is None else main._jvm
         self._catalog: dict[str, pa.Table] = {}
@@ -168,6 +169,8 @@ class SparkEngine(Engine):
     def _expression(self, answerer: Answerer, output: Output) -> str:
         """A SQL function of the program's expression, which Spark puts in the place of its call; proved before."""
         name = self._hidden(answerer, f"{output}_sql")
+        if name in self._refused:
+            raise Refused(self._refused[name])
         if name in self._names:
             return name
         compiled = answerer.compiled()
@@ -177,15 +180,20 @@ class SparkEngine(Engine):
         types = ["STRING" if type_ == "VARCHAR" else "DOUBLE" for _, type_ in publication.arguments]
         taken = ", ".join(f"{one} {type_}" for one, type_ in zip(names, types, strict=True))
         bodies = {one: macro_body(publication, one, names, "spark") for one in publication.outputs}
+        made = {one: self._hidden(answerer, f"{one}_sql") for one in bodies}
         for one, body in bodies.items():
             arrow, _ = output_type(one, answerer.description.returns, answerer.description.classes)
-            self._function(self._hidden(answerer, f"{one}_sql"), taken, arrow, body)
+            self._function(made[one], taken, arrow, body)
+            self._names.add(made[one])
 
         def call(one: Published, given: Sequence[str]) -> str:
-            return f"{self._hidden(answerer, f'{one}_sql')}({', '.join(given)})"
+            return f"{made[one]}({', '.join(given)})"
 
-        prove(self.session, repr(bodies), answerer, call, self.evaluate)
-        self._names |= {self._hidden(answerer, f"{one}_sql") for one in bodies}
+        try:
+            prove(self.session, repr(bodies), answerer, call, self.evaluate)
+        except Refused as why:
+            self._refused |= dict.fromkeys(made.values(), str(why))
+            raise
         return name
 
     def publish_for_good(self, answerer: Answerer, statements: Sequence[str]) -> None:
