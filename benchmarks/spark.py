@@ -339,7 +339,7 @@ def cold(options: argparse.Namespace, rows: int, *, ours: bool) -> dict[str, flo
         if ours:
             import sqlml
 
-            with sqlml.connect(spark, project=options.folder) as db:
+            with sqlml.connect(spark, project=options.folder, publish="needed") as db:
                 connected = time.perf_counter() - started
                 db.sql("SELECT sum(logistic(w)) FROM wide AS w").collect()
         else:

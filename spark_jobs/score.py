@@ -23,7 +23,7 @@ def score(
     """Write a query's rows as Parquet files. Exit codes: 0 done, 1 an error, 2 the command line is wrong."""
     spark = SparkSession.builder.appName(f"sqlml score {query.name}").getOrCreate()
     try:
-        with sqlml.connect(spark, project=project) as db:
+        with sqlml.connect(spark, project=project, publish="needed") as db:
             for name, _, path in (given.partition("=") for given in source or []):
                 spark.read.parquet(path).createOrReplaceTempView(name)
             text = query.read_text(encoding="utf-8").strip().rstrip(";")

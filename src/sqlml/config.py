@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     trust: Literal["data", "pickle"] = "data"
     time_zone: str = "UTC"
     native: Native = "auto"
+    publish: Literal["always", "needed"] = "always"
     debug: bool = False
     spark: SparkSettings = SparkSettings()
 

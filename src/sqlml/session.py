@@ -31,6 +31,7 @@ from sqlml.query.calls import SUFFIXES, find_calls
 from sqlml.query.items import unnamed
 from sqlml.query.passes.ml_predict import Predicted, expand_ml_predict
 from sqlml.query.statements import (
+    GENERIC,
     CreateFunction,
     DescribeFunction,
     DropFunction,
@@ -84,6 +85,10 @@ def connect(
         raise
 
 
+_NEVER = -1
+"""The revision of what nothing was done for yet."""
+
+
 class Session:
     """A connection that knows the catalog's functions. One thread at a time: another takes a `cursor()`."""
 
@@ -92,7 +97,7 @@ class Session:
         self._engine = engine
         self._backing = backing
         self._published: dict[str, str] = {}
-        self._published_revision = self._shown_revision = -1
+        self._published_revision = self._shown_revision = _NEVER
         # Closed at the interpreter's end too: a native function that is left behind is reported as a leak.
         self._finalizer = weakref.finalize(self, _close, engine, None if is_cursor else backing)
         self._publish(backing.catalog.snapshot())
@@ -218,7 +223,10 @@ class Session:
         if "sqlml" in text.casefold():
             self._show_catalog()
         plan = self._plan(text)
-        if plan.calls and not keeps_text(text, self._engine.dialect):
+        if keeps_text(text, self._engine.dialect):
+            # It calls them by the names that the engine knows.
+            self._publish(self._backing.catalog.snapshot(), needed=True)
+        else:
             self._open(plan)
         try:
             return self._rows(plan.sql, params)
@@ -232,7 +240,18 @@ class Session:
         try:
             return self._engine.rows(text, params)
         except EngineError as error:
-            raise self._with_suggestion(error) from error.__cause__
+            if not self._published_for(error):
+                raise self._with_suggestion(error) from error.__cause__
+        return self._rows(text, params)
+
+    def _published_for(self, error: EngineError) -> bool:
+        """Whether the engine lacked one of our names, which it has now: the planner can't see into every statement."""
+        name, snapshot = self._engine.unknown_function(error), self._backing.catalog.snapshot()
+        if name is None or name.casefold() not in {*_names(snapshot), *GENERIC}:
+            return False
+        before = self._published_revision
+        self._publish(snapshot, needed=True)
+        return self._published_revision != before
 
     def _with_suggestion(self, error: EngineError) -> SqlmlError:
         """The engine's complaint of an unknown function, with the nearest one of ours."""
@@ -498,8 +517,11 @@ class Session:
         """An exception that the engine's own relation raised while it was read, as one of sqlml's."""
         return self._engine.error(error)
 
-    def _publish(self, snapshot: Snapshot) -> None:
+    def _publish(self, snapshot: Snapshot, *, needed: bool = False) -> None:
         """Bring the engine's own names to the catalog: what is new, changed or gone since the last time."""
+        waits = self.settings.publish == "needed" and self._engine.publishes_any_time
+        if waits and not needed and self._published_revision == _NEVER:
+            return
         if snapshot.revision == self._published_revision or self._engine.in_transaction():
             return
         targets = {key: current_target(snapshot, function) for key, function in snapshot.functions.items()}

@@ -320,3 +320,19 @@ def test_create_and_drop(contract_world, asked, models, tmp_path):
         assert again.column("SELECT made(p) FROM people p ORDER BY id") == wanted
         again.rows("DROP FUNCTION made")
         assert "made" in again.refused(EngineError, "SELECT made(p) FROM people p")
+
+
+def test_names_are_published_when_they_are_needed(asked, contract_world, models):
+    """A session that begins without them answers the same, in statements that it can't take apart too."""
+    target = asked.session._engine.session.newSession() if asked.engine == "spark" else None
+    wanted = answers(models["line"], rows=pd.DataFrame({"a": [1.0], "b": [2.0]}))
+    with sqlml.connect(target, project=contract_world.folder, publish="needed") as session:
+        held = Asked(session, asked.engine)
+        same(held.column("SELECT line(a := 1, b := 2)"), wanted)
+        session.sql("CREATE TEMPORARY VIEW lined AS SELECT line(1.0, 2.0) AS y")
+        same(held.column("SELECT y FROM lined"), wanted)
+    with sqlml.connect(target, project=contract_world.folder, publish="needed") as session:
+        engine_s_own = session.relation(session._rows("SELECT line(CAST(1 AS DOUBLE), CAST(2 AS DOUBLE))", None))
+        same([value for (value,) in engine_s_own.fetchall()], wanted)
+        with pytest.raises(UnknownFunction, match="Did you mean 'line'"):
+            session.sql("SELECT lin(1, 2)")

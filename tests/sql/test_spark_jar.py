@@ -10,7 +10,7 @@ import pytest
 import sqlml
 from sql.asking import answers, same
 from sqlml.errors import CannotPublish, EngineError
-from sqlml.planner import MOST_IN_JVM
+from sqlml.planner import most_in_jvm
 
 pytestmark = pytest.mark.spark
 
@@ -53,7 +53,7 @@ def test_auto_takes_the_jvm_where_that_is_cheaper(spark, world, models):
     fresh.createDataFrame(pa.Table.from_pandas(models["logit"].rows)).createOrReplaceTempView("pairs")
     with sqlml.connect(fresh, project=world.folder) as db:
         target = db.explain("SELECT logit(p) FROM pairs p").calls[0].target
-        assert (target.strategy, target.description.estimates["kernel"] <= MOST_IN_JVM) == ("jvm", True)
+        assert (target.strategy, target.description.estimates["kernel"] <= most_in_jvm(2)) == ("jvm", True)
         refused = db.explain("SELECT strict(p) FROM pairs p").calls[0].target
         assert (refused.strategy, "on_null is 'error'" in refused.reason) == ("kernel", True)
 

@@ -17,4 +17,5 @@ def opened(
     """A session; a relative `database` is taken from the working directory, as a shell user means it."""
     target = None if database is None else str(database if str(database) == ":memory:" else database.resolve())
     settings = {"trust": "pickle"} if trust_pickle else {}
-    return connect(target, engine=engine, project=project, **settings)
+    # Nobody else has this session's engine.
+    return connect(target, engine=engine, project=project, publish="needed", **settings)

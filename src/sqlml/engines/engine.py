@@ -56,6 +56,8 @@ class Engine(ABC):
 
     name: ClassVar[str]
     dialect: ClassVar[str]
+    publishes_any_time: ClassVar[bool] = False
+    """Whether a statement can call what was published after its transaction began."""
 
     @abstractmethod
     def columns(self, query: str) -> Sequence[Column]:

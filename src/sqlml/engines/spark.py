@@ -78,6 +78,7 @@ class SparkEngine(Engine):
 
     name = "spark"
     dialect = "spark"
+    publishes_any_time = True
 
     def __init__(self, session: Any, *, owned: bool, main: SparkEngine | None = None) -> None:
         self.session = session
