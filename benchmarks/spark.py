@@ -72,8 +72,8 @@ def main() -> None:
         if not (options.folder / "made").exists():
             step("models", options)
             (options.folder / "made").touch()
-        tables = [STEPS[name](options) for name in options.only or STEPS]
-    publish("spark", "\n\n".join(tables), None if options.only else options.write, ["pyspark"])
+        for name in options.only or STEPS:
+            publish(f"spark-{name}", STEPS[name](options), options.write, ["pyspark"])
 
 
 def step(name: str, options: argparse.Namespace, cores: int = 2) -> Any:
@@ -420,31 +420,37 @@ IN_A_PROCESS: Mapping[str, Callable[[argparse.Namespace], Any]] = {
 # The tables
 
 
-def compared(options: argparse.Namespace) -> str:
-    found, own = step("mlflow", options), step("pyspark", options)
-    lines = []
-
-    def add(work: str, ours: Cost, against: str, theirs: Cost) -> None:
-        figures = [second / options.rows * 1e9 for second in (*ours, *theirs)]
-        ratios = [f"{that / this:.1f}" for this, that in zip(ours, theirs, strict=True)]
-        lines.append([work, against, *(f"{one:,.0f}" for one in figures), *ratios])
-
+def beside_mlflow(options: argparse.Namespace) -> str:
+    found, lines = step("mlflow", options), []
     for name, title in MODELS.items():
-        costs = found[name]["costs"]
-        way = {"jvm": "in the JVM", "kernel": "by Arrow"}[found[name]["way"]]
-        add(f"{title}, {way} (`auto`)", costs["auto"], "spark_udf", costs["mlflow"])
-        if found[name]["way"] != "kernel":
-            add(f"{title}, by Arrow", costs["arrow"], "spark_udf", costs["mlflow"])
-        add(f"{title}, written file by file", costs["files"], "spark_udf, written", costs["mlflow writes"])
-    for name, title in OF_SPARK.items():
-        costs = own[name]["costs"]
-        add(f"{title} (`{found_way(own, name)}`)", costs["auto"], "its transform", costs["pyspark"])
-    head = ["work", "against", "sqlml", "its CPU", "theirs", "their CPU", "theirs : sqlml", "CPU"]
-    return f"**{options.rows:,} rows of 28 numbers**, two cores; nanoseconds a row.\n\n{table(head, lines)}"
+        costs, way = found[name]["costs"], found[name]["way"]
+        lines.append([f"{title}, {WAYS[way]} (`auto`)", *line(options, costs["auto"], costs["mlflow"])])
+        if way != "kernel":
+            lines.append([f"{title}, by Arrow", *line(options, costs["arrow"], costs["mlflow"])])
+        lines.append([f"{title}, written file by file", *line(options, costs["files"], costs["mlflow writes"])])
+    return compared(options, "MLflow's spark_udf", lines)
 
 
-def found_way(found: Mapping[str, Any], name: str) -> str:
-    return str(found[name]["way"])
+def beside_pyspark(options: argparse.Namespace) -> str:
+    found = step("pyspark", options)
+    lines = [
+        [f"{title}, {WAYS[held['way']]} (`auto`)", *line(options, held["costs"]["auto"], held["costs"]["pyspark"])]
+        for title, held in zip(OF_SPARK.values(), found.values(), strict=True)
+    ]
+    return compared(options, "PySpark ML's own transform of the same model", lines)
+
+
+WAYS = {"jvm": "in the JVM", "kernel": "by Arrow"}
+
+
+def line(options: argparse.Namespace, ours: Cost, theirs: Cost) -> list[str]:
+    figures = [f"{second / options.rows * 1e9:,.0f}" for second in (*ours, *theirs)]
+    return figures + [f"{that / this:.1f}" for this, that in zip(ours, theirs, strict=True)]
+
+
+def compared(options: argparse.Namespace, against: str, lines: list[list[str]]) -> str:
+    head = ["work", "sqlml", "its CPU", "theirs", "their CPU", "theirs : sqlml", "CPU"]
+    return f"**Against {against}**: {options.rows:,} rows, two cores; nanoseconds a row.\n\n{table(head, lines)}"
 
 
 def started(options: argparse.Namespace) -> str:
@@ -461,7 +467,8 @@ def started(options: argparse.Namespace) -> str:
     taken = step("warm", options)
     rows.append(["a query of one row, in the JVM", *seconds(taken["jvm one"], taken["mlflow one"])])
     rows.append(["a query of one row, by Arrow", *seconds(taken["arrow one"], taken["mlflow one"])])
-    rows.append(["each batch of Arrow", *seconds(taken["batch arrow few"], taken["batch mlflow few"])])
+    batch = [taken[f"batch {way} few"] * 1000 for way in ("arrow", "mlflow")]
+    rows.append(["each batch of Arrow, milliseconds", *seconds(*batch)])
     text = table(["a session that is up", "sqlml, s", "spark_udf, s", "ratio"], rows)
     return f"**Starting**: seconds, logistic regression. Spark's own session took {taken['session']:.1f}.\n\n{text}"
 
@@ -486,7 +493,12 @@ def grown(options: argparse.Namespace) -> str:
     return f"**Growing**: seconds.\n\n{table(['work', 'rows', '1 core', '2 cores', 'ratio'], rows)}"
 
 
-STEPS: Mapping[str, Callable[[argparse.Namespace], str]] = {"compared": compared, "started": started, "grown": grown}
+STEPS: Mapping[str, Callable[[argparse.Namespace], str]] = {
+    "mlflow": beside_mlflow,
+    "pyspark": beside_pyspark,
+    "started": started,
+    "grown": grown,
+}
 
 
 if __name__ == "__main__":

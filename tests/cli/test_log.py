@@ -42,7 +42,9 @@ def log(run, files, name, *options, data="data.csv", code=0):
     return run("log", files / name, "--name", "m", "--signature-from", files / data, *options, code=code)
 
 
-@pytest.mark.parametrize("name", ["m.skops", "m.txt", "m.ubj", "m.cbm", "number.cbm"])
+@pytest.mark.parametrize(
+    "name", ["m.skops", "m.txt", "m.ubj", "m.cbm", pytest.param("number.cbm", marks=pytest.mark.long)]
+)
 def test_a_file_becomes_a_function(run, rows, files, name):
     made = json.loads(log(run, files, name, "--label", "late", "--alias", "champion", "--output", "json").stdout)
     assert (made["name"], str(made["version"]), made["needs_trust"]) == ("m", "1", False)

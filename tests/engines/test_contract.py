@@ -73,7 +73,7 @@ class Asked:
 @pytest.fixture(scope="module", params=["duckdb", pytest.param("spark", marks=pytest.mark.spark)])
 def asked(request: pytest.FixtureRequest, contract_world: World) -> Iterator[Asked]:
     target = request.getfixturevalue("spark") if request.param == "spark" else None
-    with sqlml.connect(target, project=contract_world.folder) as session:
+    with sqlml.connect(target, project=contract_world.folder, publish="needed") as session:
         held = Asked(session, request.param)
         for name in ("churn", "logit"):
             rows = contract_world.models[name].rows

@@ -81,7 +81,7 @@ def drawn(tmp_path_factory, spark):
             sqlml.log_model(model, name=name, signature_from=rows[INPUTS[name]], alias="champion", registry=uri)
             for strategy in STRATEGIES[name]:
                 db.register(f"{name}_by_{strategy}", f"models:/{name}@champion", strategy=strategy)
-        with sqlml.connect(spark.newSession(), project=folder) as other:
+        with sqlml.connect(spark.newSession(), project=folder, publish="needed") as other:
             yield models, db, other
 
 
@@ -128,7 +128,7 @@ def own(model: Any, name: str, rows: pa.Table) -> list:
 DRAWN = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
-@settings(DRAWN, max_examples=8)
+@settings(DRAWN, max_examples=4)
 @given(rows=tables())
 def test_drawn_tables_are_answered_alike(drawn, rows):
     answered_alike(drawn, rows)
@@ -185,7 +185,7 @@ def year(tmp_path_factory, spark):
                 db.register(f"{name}_by_{strategy}", f"models:/{name}@champion", strategy=strategy)
         path = str(folder / "flights.parquet")
         db.sql(f"CREATE VIEW flights AS FROM '{path}'")
-        with sqlml.connect(spark.newSession(), project=folder) as other:
+        with sqlml.connect(spark.newSession(), project=folder, publish="needed") as other:
             other._engine.session.read.parquet(path).createOrReplaceTempView("flights")
             yield {"late": (models["late"], rows), "delay": (models["delay"], rows[numbers])}, db, other
 

@@ -49,7 +49,7 @@ def golden_spark(spark, world, people, pairs):
         fresh.createDataFrame(pa.Table.from_pandas(rows, preserve_index=False)).createOrReplaceTempView(name)
     fresh.sql("CREATE OR REPLACE TEMPORARY VIEW left_side AS SELECT a, id FROM pairs")
     fresh.sql("CREATE OR REPLACE TEMPORARY VIEW right_side AS SELECT b, id FROM pairs")
-    with sqlml.connect(fresh, project=world.folder) as db:
+    with sqlml.connect(fresh, project=world.folder, publish="needed") as db:
         yield db
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.spark
 def jar(spark, world, tmp_path_factory):
     """`churn` in a jar, and what was said of it."""
     path = tmp_path_factory.mktemp("jar") / "churn.jar"
-    with sqlml.connect(spark.newSession(), project=world.folder) as db:
+    with sqlml.connect(spark.newSession(), project=world.folder, publish="needed") as db:
         return path, db.publish("churn", str(path))
 
 
@@ -39,9 +39,12 @@ def test_spark_alone_answers_as_the_model_does(spark, jar, models, people):
 
 
 def test_who_can_t_write_one(spark, world, tmp_path):
-    with sqlml.connect(project=world.folder) as db, pytest.raises(CannotPublish, match="made by Spark"):
+    with (
+        sqlml.connect(project=world.folder, publish="needed") as db,
+        pytest.raises(CannotPublish, match="made by Spark"),
+    ):
         db.publish("churn", str(tmp_path / "x.jar"))
-    with sqlml.connect(spark.newSession(), project=world.folder) as db:
+    with sqlml.connect(spark.newSession(), project=world.folder, publish="needed") as db:
         for name, why in (("strict", "on_null"), ("coded", "category")):
             with pytest.raises(CannotPublish, match=why):
                 db.publish(name, str(tmp_path / "x.jar"))
@@ -51,7 +54,7 @@ def test_who_can_t_write_one(spark, world, tmp_path):
 def test_auto_takes_the_jvm_where_that_is_cheaper(spark, world, models):
     fresh = spark.newSession()
     fresh.createDataFrame(pa.Table.from_pandas(models["logit"].rows)).createOrReplaceTempView("pairs")
-    with sqlml.connect(fresh, project=world.folder) as db:
+    with sqlml.connect(fresh, project=world.folder, publish="needed") as db:
         target = db.explain("SELECT logit(p) FROM pairs p").calls[0].target
         assert (target.strategy, target.description.estimates["kernel"] <= most_in_jvm(2)) == ("jvm", True)
         refused = db.explain("SELECT strict(p) FROM pairs p").calls[0].target
@@ -83,7 +86,7 @@ def test_a_class_that_answers_wrongly_is_refused(spark, world, models, monkeypat
     fresh = spark.newSession()
     rows = models["churn"].rows
     fresh.createDataFrame(pa.Table.from_pandas(rows.assign(id=range(len(rows))))).createOrReplaceTempView("people")
-    with sqlml.connect(fresh, project=world.folder) as db:
+    with sqlml.connect(fresh, project=world.folder, publish="needed") as db:
         seen = [db.explain(f"SELECT {name}(p) FROM people p").calls[0].target for name in ("churn", "spend", "tier")]
         assert {target.strategy for target in seen} <= {"jvm", "kernel"}
         assert any(target.strategy == "kernel" and "the JVM can't" in target.reason for target in seen)
@@ -94,7 +97,7 @@ def test_a_class_that_answers_wrongly_is_refused(spark, world, models, monkeypat
 
 def test_a_bad_row_is_an_error_that_names_it(spark, world):
     text = "SELECT logit(CAST('inf' AS DOUBLE), 1)"
-    with sqlml.connect(spark.newSession(), project=world.folder) as db:
+    with sqlml.connect(spark.newSession(), project=world.folder, publish="needed") as db:
         assert db.explain(text).calls[0].target.strategy == "jvm"
         with pytest.raises(Exception) as raised:  # noqa: PT011
             db.sql(text).collect()
@@ -110,7 +113,7 @@ def test_an_expression_that_answers_wrongly_is_refused(spark, world, models, peo
 
     real = engine.macro_body
     monkeypatch.setattr(engine, "macro_body", lambda *args: f"nullif({real(*args)}, 1e300)")
-    with sqlml.connect(spark.newSession(), project=world.folder) as db:
+    with sqlml.connect(spark.newSession(), project=world.folder, publish="needed") as db:
         db.register("line_by_sql", "models:/line@champion", strategy="sql", replace=True)
         text = "SELECT line_by_sql(a := 1, b := 2)"
         assert db.explain(text).calls[0].target.strategy == "sql", "the same answers"
@@ -121,4 +124,5 @@ def test_an_expression_that_answers_wrongly_is_refused(spark, world, models, peo
             target = db.explain(text).calls[0].target
             assert (target.strategy, "an expression can't: " in target.reason) == ("kernel", True)
         same([db.sql(text).collect()[0][0]], [right])
+        same([db._engine.session.sql("SELECT line_by_sql(1, 2)").collect()[0][0]], [right])
         db.drop("line_by_sql")

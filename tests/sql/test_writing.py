@@ -36,7 +36,7 @@ def session(request, world, files) -> Iterator[sqlml.Session]:
     if request.param == "spark":
         spark = request.getfixturevalue("spark").newSession()
         spark.read.parquet(str(files)).createOrReplaceTempView("people")
-        with sqlml.connect(spark, project=world.folder) as held:
+        with sqlml.connect(spark, project=world.folder, publish="needed") as held:
             yield held
     else:
         with sqlml.connect(project=world.folder) as held:
@@ -132,7 +132,7 @@ def test_spark_keeps_what_parts_can_t_answer(spark, world, files, text, reason):
     frame.createOrReplaceTempView("people")
     frame.where("id > 3").createOrReplaceTempView("filtered")
     fresh.createDataFrame(frame.toArrow()).createOrReplaceTempView("held")
-    with sqlml.connect(fresh, project=world.folder) as db:
+    with sqlml.connect(fresh, project=world.folder, publish="needed") as db:
         _, way, why = db.explain_write(text)
         assert way == "rows"
         assert reason in why

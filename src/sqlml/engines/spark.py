@@ -132,9 +132,17 @@ class SparkEngine(Engine):
         return not self.is_remote
 
     def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
-        if answerer.strategy == "jvm" and not as_row and len(outputs) == 1 and outputs[0] != "probs":
+        alone = not as_row and len(outputs) == 1 and outputs[0] != "probs"
+        if answerer.strategy == "jvm" and alone:
             return self._jvm.function(answerer, outputs[0], self.evaluate)
-        return self._registered(answerer, outputs, as_row=as_row)
+        name = (
+            self._expression(answerer, outputs[0])
+            if answerer.strategy == "sql" and alone
+            else self._through_arrow(answerer, outputs)
+        )
+        if not as_row:
+            self._calls[name] = (self._send(answerer), tuple(outputs))
+        return name
 
     def jar(self, answerer: Answerer, path: Path) -> list[str]:
         if self.is_remote:
@@ -144,15 +152,11 @@ class SparkEngine(Engine):
     def call(self, name: str, given: Sequence[str]) -> str:
         return self._jvm.call(name, given) or super().call(name, given)
 
-    def _registered(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
+    def _through_arrow(self, answerer: Answerer, outputs: Sequence[Output]) -> str:
         name = self._hidden(answerer, "_".join(outputs))
-        if not as_row and answerer.strategy == "sql" and len(outputs) == 1 and outputs[0] != "probs":
-            name = self._expression(answerer, outputs[0])
-        elif name not in self._names:
+        if name not in self._names:
             arrow, _ = result_type(outputs, answerer.description.returns, answerer.description.classes)
             self._create(name, answering(self._send(answerer), tuple(outputs)), arrow)
-        if not as_row:
-            self._calls[name] = (self._send(answerer), tuple(outputs))
         return name
 
     def _hidden(self, answerer: Answerer, what: str) -> str:
@@ -255,8 +259,15 @@ class SparkEngine(Engine):
             if output in SUFFIX_OF:
                 name = answerer.function + SUFFIX_OF[output]
                 arrow, _ = output_type(output, answerer.description.returns, answerer.description.classes)
-                self._function(name, parameters, arrow, f"{self._registered(answerer, [output])}({taken})")
+                self._function(name, parameters, arrow, f"{self._hidden_for(answerer, output)}({taken})")
                 self._macros.add(name)
+
+    def _hidden_for(self, answerer: Answerer, output: Output) -> str:
+        """What a SQL function can call: an expression, if it is to be one and is proved, else through Arrow."""
+        if answerer.strategy == "sql":
+            with contextlib.suppress(Refused):
+                return self._expression(answerer, output)
+        return self._through_arrow(answerer, [output])
 
     def withdraw(self, function: str) -> None:
         self._drop({function + suffix for suffix in SUFFIX_OF.values()})
