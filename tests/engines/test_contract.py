@@ -296,6 +296,8 @@ def test_the_catalog_and_the_statements(asked, models):
 
 def test_the_engine_s_own_sql(asked, models):
     """Without sqlml reading the text: by position and by name."""
+    # What is done when a session opens, unless it was told to wait.
+    asked.session._publish(asked.session._backing.catalog.snapshot(), needed=True)
     engine = asked.session._engine
     run = (lambda text: engine.session.sql(text).collect()) if asked.engine == "spark" else (
         lambda text: engine.connection.sql(text).fetchall())  # fmt: skip
