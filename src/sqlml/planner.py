@@ -170,9 +170,10 @@ def _target(function: Function, version: Version, *, pinned: bool, jvm: bool) ->
 def most_in_jvm(columns: int) -> float:
     """A kernel's nanoseconds a row, above which rows of so many columns are better sent to it than answered by Java.
 
-    Measured: a row costs 200 ns and 70 for each column to send, and Java takes about six times as long as a kernel.
+    Measured: a row costs 200 ns and 70 for each column to send; Java takes three times as long as a kernel for trees
+    grown level by level, and seven times for trees grown leaf by leaf.
     """
-    return (200 + 70 * columns) / 5
+    return (200 + 70 * columns) / 4
 
 
 def choose_strategy(function: Function, description: Description, *, jvm: bool = False) -> tuple[Strategy, str]:
