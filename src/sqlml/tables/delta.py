@@ -131,7 +131,9 @@ def publish(
         TableMissing: there is no table.
     """
     table = open_table(root)
-    adds = [_checked(root, table, file) for file in added]
+    partitions = list(table.metadata().partition_columns)
+    columns = {one.name: one.type for one in pa.schema(table.schema()) if one.name not in partitions}
+    adds = [_checked(root, columns, partitions, file) for file in added]
     for folder in {root / parent for file in added for parent in Path(file.path).parents}:
         _sync(folder)
     for attempt in range(_TRIES):
@@ -147,7 +149,7 @@ def publish(
                 [*removes, *adds],
                 mode="append",
                 schema=table.schema(),
-                partition_by=list(table.metadata().partition_columns),
+                partition_by=partitions,
                 # Its own tries would put the files into a version that was not looked at.
                 commit_properties=CommitProperties(
                     custom_metadata={_KEY: json.dumps(held)},
@@ -187,15 +189,13 @@ def _found(table: DeltaTable, app_id: str) -> Commit:
     return Commit(table.version(), False, {})
 
 
-def _checked(root: Path, table: DeltaTable, file: DataFile) -> AddAction:
+def _checked(root: Path, wanted: Mapping[str, pa.DataType], partitions: list[str], file: DataFile) -> AddAction:
     """A file as the log names it, once it is what the table says and on the disk; raises BadTableFile."""
     path = root / file.path
     try:
         footer = pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise BadTableFile(path=path, reason="it is not there, or no Parquet") from error
-    partitions = list(table.metadata().partition_columns)
-    wanted = {one.name: one.type for one in pa.schema(table.schema()) if one.name not in partitions}
     found = {one.name: one.type for one in footer.schema_arrow}
     if list(file.partition) != partitions:
         raise BadTableFile(path=path, reason=f"it needs the values of the partition columns {partitions}")

@@ -6,11 +6,9 @@ import os
 import signal
 
 VARIABLE = "SQLML_FAILPOINT"
-POINTS = ("before data", "after data", "before commit", "after commit")
 
 
 def point(name: str) -> None:
     """Dies here, as by `kill -9`, where the environment names this place."""
     if os.environ.get(VARIABLE) == name:
-        assert name in POINTS
         os.kill(os.getpid(), signal.SIGKILL)
