@@ -42,7 +42,7 @@ from sqlml.engines.spark_worker import Inline, Sent, answering, generic
 from sqlml.errors import BadSetting, EngineError, SqlmlError, restore
 from sqlml.models.answering import Answerer
 from sqlml.models.travelling import packed
-from sqlml.programs.publish import Published, macro_body
+from sqlml.programs.publish import Published, macro_body, spark_parameters
 from sqlml.query.calls import SUFFIX_OF
 from sqlml.query.rowlocal import NotRowLocal, row_local
 from sqlml.query.spark_text import with_markers, with_views
@@ -182,8 +182,7 @@ class SparkEngine(Engine):
         assert compiled is not None
         publication = compiled.publication()
         names = [identifier(f"__{place}", "spark") for place in range(len(publication.arguments))]
-        types = ["STRING" if type_ == "VARCHAR" else "DOUBLE" for _, type_ in publication.arguments]
-        taken = ", ".join(f"{one} {type_}" for one, type_ in zip(names, types, strict=True))
+        taken = spark_parameters(publication, names)
         bodies = {one: macro_body(publication, one, names, "spark") for one in publication.outputs}
         made = {one: self._hidden(answerer, f"{one}_sql") for one in bodies}
         for one, body in bodies.items():

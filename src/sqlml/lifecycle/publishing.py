@@ -27,14 +27,12 @@ def statements(target: Target, compiled: Compiled | None, to: str) -> list[str]:
     held = target.description
     if compiled is None or "sql" not in held.strategies:
         reason = held.no_program or held.refused.get("sql") or "it was registered before: register it again"
-        raise CannotPublish(function=target.function.name, model=held.title, what=_EXPRESSION, reason=reason)
+        raise _cannot(target, _EXPRESSION, reason)
     publication = compiled.publication()
     try:
         return spark_statements(publication) if to == SPARK else duckdb_statements(publication)
     except NoSql as error:
-        raise CannotPublish(
-            function=target.function.name, model=held.title, what=_EXPRESSION, reason=str(error)
-        ) from error
+        raise _cannot(target, _EXPRESSION, error) from error
 
 
 def into_jar(engine: Engine, target: Target, answerer: Answerer, path: str) -> list[str]:
@@ -46,9 +44,7 @@ def into_jar(engine: Engine, target: Target, answerer: Answerer, path: str) -> l
     try:
         return engine.jar(answerer, Path(path).absolute())
     except Refused as why:
-        raise CannotPublish(
-            function=target.function.name, model=target.description.title, what="class of a jar", reason=str(why)
-        ) from why
+        raise _cannot(target, "class of a jar", why) from why
 
 
 def into_spark(engine: Engine, target: Target, answerer: Answerer, made: list[str]) -> None:
@@ -61,9 +57,7 @@ def into_spark(engine: Engine, target: Target, answerer: Answerer, made: list[st
     try:
         engine.publish_for_good(answerer, made)
     except Refused as why:
-        raise CannotPublish(
-            function=target.function.name, model=target.description.title, what=_EXPRESSION, reason=str(why)
-        ) from why
+        raise _cannot(target, _EXPRESSION, why) from why
 
 
 def into_duckdb(made: list[str], path: str) -> None:
@@ -84,3 +78,7 @@ def into_duckdb(made: list[str], path: str) -> None:
         engine.rows("COMMIT")
     finally:
         engine.close()
+
+
+def _cannot(target: Target, what: str, reason: object) -> CannotPublish:
+    return CannotPublish(function=target.function.name, model=target.description.title, what=what, reason=reason)

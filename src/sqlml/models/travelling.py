@@ -20,7 +20,7 @@ from sqlml.models.description import Description
 from sqlml.models.portable import Artifact, Portable
 from sqlml.programs.kernel.loading import machine
 from sqlml.programs.program import Encode, Guard, Program
-from sqlml.programs.store import BadProgram, read
+from sqlml.programs.store import BROKEN, BadProgram, read
 from sqlml.types import NullPolicy
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ def _loaded(artifact: Artifact, description: Description, archive: Path) -> Any:
         try:
             with zipfile.ZipFile(archive) as held:
                 held.extractall(store.folder(artifact.digest))
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
-            # A file that says it is encrypted, or compressed in a way that there is not, is a damaged one too.
+        except BROKEN:
             raise ArtifactCorrupt(model=description.title, file=archive.name, state="changed") from None
         folder = store.verify(artifact.digest, artifact.manifest, description.title)
         return readers.load(

@@ -73,15 +73,22 @@ def spark_statements(publication: Publication) -> list[str]:
     """
     _refuse_alike(publication)
     names = [quoted(name, "spark") for name, _ in publication.arguments]
-    # Spark casts an argument to the declared type before the function sees it: 1.5 would be 1 for a BIGINT.
-    types = ["STRING" if type_ == "VARCHAR" else "DOUBLE" for _, type_ in publication.arguments]
-    taken = ", ".join(f"{name} {type_}" for name, type_ in zip(names, types, strict=True))
     return [
-        f"CREATE OR REPLACE FUNCTION {quoted(publication.function + SUFFIXES[output], 'spark')}({taken}) "
+        f"CREATE OR REPLACE FUNCTION {quoted(publication.function + SUFFIXES[output], 'spark')}"
+        f"({spark_parameters(publication, names)}) "
         f"RETURNS {_spark_type(_type(publication, output))} "
         f"RETURN {macro_body(publication, output, names, 'spark')}"
         for output in publication.outputs
     ]
+
+
+def spark_parameters(publication: Publication, names: Sequence[str]) -> str:
+    """The parameters of a SQL function of Spark, by their quoted names.
+
+    Spark casts an argument to the declared type before the function sees it: 1.5 would be 1 for a BIGINT.
+    """
+    types = ("STRING" if type_ == "VARCHAR" else "DOUBLE" for _, type_ in publication.arguments)
+    return ", ".join(f"{name} {type_}" for name, type_ in zip(names, types, strict=True))
 
 
 def macro_body(publication: Publication, output: Published, given: Sequence[str], dialect: Dialect) -> str:

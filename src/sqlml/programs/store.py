@@ -15,9 +15,9 @@ import numpy as np
 
 from sqlml.programs.program import Program, from_parts, parts
 
-# What a damaged file raises, beside what numpy means to: one bit makes a member encrypted, compressed in a way that
+# What a damaged zip raises, beside what it is meant to: one bit makes a member encrypted, compressed in a way that
 # there is not, or longer than any memory.
-_BROKEN = (
+BROKEN = (
     ValueError,
     LookupError,
     TypeError,
@@ -81,7 +81,7 @@ def read(file: Path | BinaryIO, digest: str) -> Program:
         with np.load(file, allow_pickle=False) as held:
             text = held["program"].tobytes().decode()
             program = from_parts(text, [held[f"a{i}"] for i in range(len(held.files) - 1)])
-    except _BROKEN as error:
+    except BROKEN as error:
         raise BadProgram(f"{digest}.npz: {error}") from error
     if program.digest != digest:
         raise BadProgram(f"{digest}.npz is not what its name says")
