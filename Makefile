@@ -10,21 +10,25 @@ BIN := .venv/bin
 JOBS ?= 2
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Where there is an Airflow, the tests of what is exported to it run as well.
+AIRFLOW := $(if $(wildcard .venv-airflow/airflow.stamp),SQLML_AIRFLOW_PYTHON=$(CURDIR)/.venv-airflow/bin/python)
+
 THROUGH_ARROW := tests/sql/test_values.py tests/sql/test_call_forms.py tests/sql/test_native.py tests/test_connections.py
 
-.PHONY: help demo test test-long test-arrow lint types docs format clean
+.PHONY: help demo test test-long airflow test-arrow lint types docs format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install sqlml with its demo, and run it"
 	@echo "make test    install everything the tests need, and run them"
 	@echo "make test-long   run the tests that take minutes, which 'make test' leaves out"
+	@echo "make airflow install Airflow in an environment of its own; 'make test-long' then runs its tests too"
 	@echo "make test-arrow  run the contract's tests with native = off"
 	@echo "make lint    check the style of the code"
 	@echo "make types   check the types"
 	@echo "make format  rewrite the code in the style that lint checks"
 	@echo "make docs    generate docs/errors.md and docs/cli.md"
-	@echo "make clean   remove .venv and every cache"
+	@echo "make clean   remove every environment and cache"
 
 demo: .venv/demo.stamp
 	$(BIN)/sqlml demo
@@ -33,7 +37,9 @@ test: .venv/dev.stamp
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long" $(ARGS)
 
 test-long: .venv/dev.stamp
-	$(BIN)/python -m pytest -m long $(ARGS)
+	$(AIRFLOW) $(BIN)/python -m pytest -m long $(ARGS)
+
+airflow: .venv-airflow/airflow.stamp
 
 # The contract once more, through the other way into DuckDB.
 test-arrow: .venv/dev.stamp
@@ -55,7 +61,7 @@ format: .venv/dev.stamp
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-airflow build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -69,5 +75,11 @@ $(BIN)/python:
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[dev,demo,models,fast,catboost,jvm,lightgbm,onnx,spark,tables,xgboost]'
+	$(PIP_INSTALL) -e '.[dev,demo,models,fast,catboost,jvm,lightgbm,lineage,onnx,spark,tables,xgboost]'
+	@touch $@
+
+# Airflow asks for other versions of what sqlml stands on: it calls sqlml as a command, and never imports it.
+.venv-airflow/airflow.stamp:
+	$(PYTHON) -m venv .venv-airflow
+	.venv-airflow/bin/python -m pip install --quiet --disable-pip-version-check 'apache-airflow>=3'
 	@touch $@

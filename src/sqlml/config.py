@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sqlml.errors import BadSetting, UnknownSetting, did_you_mean
@@ -47,13 +49,42 @@ class Settings(BaseSettings):
     time_zone: str = "UTC"
     native: Native = "auto"
     publish: Literal["always", "needed"] = "always"
+    tables: str | None = None
+    lineage: str | None = None
     debug: bool = False
     spark: SparkSettings = SparkSettings()
+
+    @field_validator("tables")
+    @classmethod
+    def _is_a_folder(cls, value: str | None) -> str | None:
+        if value and "://" in value:
+            raise ValueError("prediction tables lie in a folder of this machine, or one that is mounted on it")
+        return value
+
+    @field_validator("lineage")
+    @classmethod
+    def _is_a_file_or_http(cls, value: str | None) -> str | None:
+        scheme = re.match(r"([A-Za-z][\w+.-]*)://", value or "")
+        if scheme and scheme[1] not in ("http", "https", "file"):
+            raise ValueError("events go to a file, or to an address that begins with http:// or https://")
+        # Asked for its port, a URL with a wrong one raises, too.
+        if value and scheme and scheme[1] != "file" and (urlsplit(value).hostname, urlsplit(value).port)[0] is None:
+            raise ValueError("the address names no host")
+        if value and value.startswith("file:") and not re.match(r"file:(///[^/]|/?[^/])", value):
+            raise ValueError("it names no file: write 'file:events.jsonl', or 'file:///' and a whole path")
+        return value
 
     @property
     def state_folder(self) -> Path | None:
         """Where the catalog and the artifacts lie; None for a project in memory."""
         return None if self.project is None else self.project / STATE_FOLDER
+
+    @property
+    def tables_folder(self) -> Path | None:
+        """Where prediction tables lie: as set, else `tables` in the project; None for a project in memory."""
+        if self.tables is None and self.project is None:
+            return None
+        return (self.project or Path.cwd()) / (self.tables or "tables")
 
     @property
     def catalog_url(self) -> str:
@@ -116,7 +147,8 @@ def load_settings(project: str | Path | None = None, **overrides: Any) -> Settin
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"][0].lower() + first["msg"][1:]
+        said = first["msg"].removeprefix("Value error, ")
+        reason = said[0].lower() + said[1:]
         raise BadSetting(key=key, value=first["input"], reason=reason) from error
     # SQLML_PROJECT only says where to look, and the looking is done.
     return settings.model_copy(update={"project": folder})

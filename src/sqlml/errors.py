@@ -16,6 +16,8 @@
     ├── CatalogError                what the catalog holds, or doesn't
     │   ├── UnknownFunction
     │   ├── FunctionExists
+    │   ├── UnknownTable
+    │   ├── TableExists
     │   ├── NameTaken
     │   ├── NameReserved
     │   ├── CatalogUnreachable
@@ -53,8 +55,20 @@
     ├── TableError                  a prediction table's declaration, or a refresh of it
     │   ├── BadInterval
     │   ├── BadWindow
+    │   ├── BadCron
+    │   ├── BadZone
+    │   ├── TableCycle
+    │   ├── CannotExport
     │   ├── BadTableFile
     │   ├── TableBusy
+    │   ├── TableMoved
+    │   ├── BadColumn
+    │   ├── TableUnwritable
+    │   ├── SchemaDrift
+    │   ├── BadDeclaration
+    │   ├── BadRefresh
+    │   ├── AuditFailed
+    │   ├── RefreshFailed
     │   ├── TableMissing
     │   └── TableUnreadable
     ├── TargetExists                rows were to be written where there is something
@@ -224,6 +238,18 @@ class FunctionExists(CatalogError):
     """CREATE FUNCTION without OR REPLACE on a name that is taken."""
 
     template = "A function named '{name}' exists: write CREATE OR REPLACE FUNCTION to change it."
+
+
+class UnknownTable(CatalogError):
+    """No prediction table of that name is in the catalog."""
+
+    template = "No prediction table is named '{name}'.{suggestion}"
+
+
+class TableExists(CatalogError):
+    """CREATE PREDICTION TABLE without OR REPLACE on a name that is taken."""
+
+    template = "A prediction table is named '{name}' already: CREATE OR REPLACE PREDICTION TABLE replaces it."
 
 
 class NameTaken(CatalogError):
@@ -456,6 +482,30 @@ class BadWindow(TableError):
     template = "'{value}' is no window of a column of the type {kind}: {reason}."
 
 
+class BadCron(TableError):
+    """A text that is no cron expression."""
+
+    template = "'{cron}' is no cron expression: {reason}."
+
+
+class BadZone(TableError):
+    """A time zone that the time zone database has none of."""
+
+    template = "There is no time zone '{zone}'.{suggestion}"
+
+
+class TableCycle(TableError):
+    """Tables that read each other."""
+
+    template = "These tables read each other, so that none can be refreshed first: {cycle}."
+
+
+class CannotExport(TableError):
+    """A schedule that what it is exported to has no form for."""
+
+    template = "The schedule '{cron}' of '{table}' can't be written for {target}: {reason}."
+
+
 class BadTableFile(TableError):
     """A file that was to come into a table, and doesn't fit."""
 
@@ -466,6 +516,62 @@ class TableBusy(TableError):
     """Others published faster, every time."""
 
     template = "'{path}' was changed by others at each of {tries} tries. Nothing was published: run it again."
+
+
+class TableMoved(TableError):
+    """A commit that was made from one version of a table, which is at another by now."""
+
+    template = (
+        "'{path}' was at version {at} when this was made, and is at {version} now. Nothing was published: run it again."
+    )
+
+
+class BadColumn(TableError):
+    """A column that a table can't have."""
+
+    template = "The column '{column}' can't be in a table: {reason}."
+
+
+class TableUnwritable(TableError):
+    """What keeps a table from being written: a full disk, a folder that is read-only."""
+
+    template = "'{path}' can't be written: {reason}. Nothing was published."
+
+
+class SchemaDrift(TableError):
+    """A query that gives other columns than its table has."""
+
+    template = (
+        "The column '{column}' of the query of '{table}' {what}. Nothing was published; if it is meant to be so, "
+        "REFRESH PREDICTION TABLE {table} FULL rebuilds the table."
+    )
+
+
+class BadDeclaration(TableError):
+    """A prediction table that can't be as it is declared."""
+
+    template = "'{table}' can't be declared so: {reason}."
+
+
+class BadRefresh(TableError):
+    """A refresh that its table has none of."""
+
+    template = "'{table}' can't be refreshed so: {reason}."
+
+
+class AuditFailed(TableError):
+    """Rows that are not as the table's declaration says."""
+
+    template = "The audit of '{table}'{window} failed: {failed}.{kept} Nothing was published."
+
+
+class RefreshFailed(TableError):
+    """Some windows of a refresh were not published."""
+
+    template = (
+        "{failed} of {count} windows of '{table}' were not published; the first, {window}: {reason} "
+        "What was published stays, and the refresh can be resumed."
+    )
 
 
 class TableMissing(TableError):

@@ -22,7 +22,7 @@ from sqlml.types import NullPolicy, Output, Strategy
 
 @dataclass(frozen=True)
 class Target:
-    """The function and version that a call means, how it runs, and why so."""
+    """The function and version that a call means, how it runs, and why so; `asked` is the name in a generic call."""
 
     function: Function
     version: Version
@@ -31,6 +31,7 @@ class Target:
     pinned: bool
     strategy: Strategy
     reason: str
+    asked: str = ""
 
     @property
     def key(self) -> str:
@@ -228,7 +229,7 @@ def target_of(snapshot: Snapshot, call: Call, *, jvm: bool = False) -> Target:
     else:
         function = snapshot.function(name)
     version = snapshot.versions[version_id if version_id is not None else function.version_id]
-    target = _target(function, version, pinned=pinned, jvm=jvm)
+    target = replace(_target(function, version, pinned=pinned, jvm=jvm), asked=call.target if pinned else "")
     description = target.description
     if call.output not in description.outputs():
         output = {"score": "score", "proba": "probabilities", "probs": "probabilities"}[call.output]

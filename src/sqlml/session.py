@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
 from sqlml.catalog import Proof, Snapshot
 from sqlml.config import Settings, load_settings
 from sqlml.engines import engine_over, open_engine
-from sqlml.engines.engine import Column, Engine, Parameters, Refused, Written
-from sqlml.errors import EngineError, SqlmlError, UnknownFunction, did_you_mean
+from sqlml.engines.engine import Engine, Parameters, Written
+from sqlml.errors import EngineError, MissingPackage, SqlmlError, UnknownFunction, did_you_mean
 from sqlml.lifecycle import publishing, results
 from sqlml.lifecycle.backing import Backing
 from sqlml.lifecycle.information import FunctionInfo, information
+from sqlml.lifecycle.planning import Planning, sql_names
 from sqlml.lifecycle.project import Change, changes, read_functions
 from sqlml.lifecycle.registration import Move, Options
 from sqlml.lifecycle.verifying import Verified, verify
 from sqlml.lifecycle.writing import write_files
-from sqlml.models.description import Description
 from sqlml.models.reference import ModelReference
-from sqlml.planner import Plan, Target, current_target, plan_query, split_target
-from sqlml.query.calls import SUFFIXES, find_calls
-from sqlml.query.items import unnamed
-from sqlml.query.passes.ml_predict import Predicted, expand_ml_predict
+from sqlml.planner import Plan, Target, current_target
 from sqlml.query.statements import (
     GENERIC,
     CreateFunction,
@@ -43,8 +41,11 @@ from sqlml.query.statements import (
     mentions,
     read,
 )
-from sqlml.query.text import numbered_placeholders, tokenize
-from sqlml.types import Output
+from sqlml.query.text import is_like
+
+if TYPE_CHECKING:
+    from sqlml.tables.predictions import Predictions
+    from sqlml.tables.refresh import Refreshed
 
 
 def connect(
@@ -96,8 +97,11 @@ class Session:
         self.settings = settings
         self._engine = engine
         self._backing = backing
+        self._planning = Planning(engine, backing)
         self._published: dict[str, str] = {}
-        self._published_revision = self._shown_revision = _NEVER
+        self._published_revision = _NEVER
+        self._shown_revision: tuple[int, int] | None = None
+        self._predictions: Predictions | None = None
         # Closed at the interpreter's end too: a native function that is left behind is reported as a leak.
         self._finalizer = weakref.finalize(self, _close, engine, None if is_cursor else backing)
         self._publish(backing.catalog.snapshot())
@@ -142,7 +146,7 @@ class Session:
             [(42,)]
         """
         snapshot = self._backing.catalog.snapshot()
-        if not mentions(text, frozenset(_names(snapshot))):
+        if not mentions(text, frozenset(sql_names(snapshot))):
             return self._rows(text, params)
         self._publish(snapshot)
         statements = read(text, self._engine.dialect)
@@ -171,6 +175,8 @@ class Session:
                 return self._engine.table(results.plan(str(self.explain(text))))
             case Query(text):
                 return self._query(text, params)
+            case _:
+                return self._engine.table(self.predictions.answer(statement))
 
     def _drop_of_the_engine(self, name: str, text: str) -> Any:
         """DROP FUNCTION of what is no function of ours: a macro of the database, or nothing."""
@@ -204,7 +210,7 @@ class Session:
             SqlmlError: whatever stands against the query; the folder is as it was then.
         """
         plan = self.explain_write(text, by_files=by_files and not partition_by)[0]
-        self._open(plan)
+        self._planning.open(plan)
         return write_files(self._engine, plan.sql, to, mode=mode, partition_by=partition_by, by_files=by_files)
 
     def explain_write(self, text: str, *, by_files: bool = True) -> tuple[Plan, str, str]:
@@ -213,21 +219,16 @@ class Session:
         way, reason = self._engine.way(plan.sql) if by_files else ("rows", "it was asked for")
         return plan if way == "files" or not self._engine.has_jvm else self.explain(text), way, reason
 
-    def _open(self, plan: Plan) -> None:
-        for call in plan.calls:
-            # Here, so that a model that can't be loaded is one clear error and not a query's failure.
-            self._backing.answerer(call.target).open()
-            self._engine.open(call.name)
-
     def _query(self, text: str, params: Parameters) -> Any:
         if "sqlml" in text.casefold():
             self._show_catalog()
-        plan = self._plan(text)
+        text = self._with_tables(text)
+        plan = self._planning.plan(text)
         if keeps_text(text, self._engine.dialect):
             # It calls them by the names that the engine knows.
             self._publish(self._backing.catalog.snapshot(), needed=True)
         else:
-            self._open(plan)
+            self._planning.open(plan)
         try:
             return self._rows(plan.sql, params)
         except EngineError as error:
@@ -235,6 +236,63 @@ class Session:
                 reason = f"This transaction began before '{lost}' was made, and can't see it: COMMIT or ROLLBACK first."
                 raise EngineError(message=reason) from error.__cause__
             raise EngineError(message=plan.in_written_names(str(error))) from error.__cause__
+
+    def _with_tables(self, text: str) -> str:
+        """A statement in which each `predictions.<table>` is one complete version of it."""
+        if "predictions" not in text.casefold() or not self._backing.catalog.predictions.all():
+            return text
+        return self.predictions.desk.reading.readable(text)
+
+    @property
+    def predictions(self) -> Predictions:
+        """The prediction tables; raises MissingPackage where the extra `tables` is not installed."""
+        if self._predictions is None:
+            try:
+                opening = importlib.import_module("sqlml.tables.opening")
+            except ModuleNotFoundError as error:
+                what, package = "A prediction table", str(error.name)
+                raise MissingPackage(what=what, package=package, extra="tables") from error
+            backing = self._backing
+            self._predictions = opening.open_predictions(
+                self.settings,
+                self._engine,
+                backing.catalog,
+                backing.tables_folder,
+                lambda engine: Planning(engine, backing),
+            )
+        return self._predictions
+
+    def refresh(
+        self,
+        name: str,
+        *,
+        start: Any = None,
+        end: Any = None,
+        full: bool = False,
+        stale: bool = False,
+        resume: bool = False,
+        keep_failed: bool = False,
+        jobs: int = 1,
+    ) -> Refreshed:
+        """Bring a prediction table up to date; with nothing said, what is missing of it, and its lookback.
+
+        Args:
+            name: the table.
+            start: with `end`, the range whose windows are computed anew: timestamps, dates, integers or their texts.
+            end: where the range ends; it is not in it.
+            full: everything is computed aside, and takes the table's place in one commit.
+            stale: what an older query or another version of a model has made is computed anew.
+            resume: of the same range, what a refresh that failed has not published.
+            keep_failed: rows that fail an audit are kept for a look.
+            jobs: how many windows at a time.
+
+        Raises:
+            UnknownTable: there is none of that name.
+            TableError: what stands against it, or some windows; what was published before stays.
+        """
+        return self.predictions.refresh_range(
+            name, start, end, full=full, stale=stale, resume=resume, keep_failed=keep_failed, jobs=jobs
+        )
 
     def _rows(self, text: str, params: Parameters) -> Any:
         try:
@@ -247,7 +305,7 @@ class Session:
     def _published_for(self, error: EngineError) -> bool:
         """Whether the engine lacked one of our names, which it has now: the planner can't see into every statement."""
         name, snapshot = self._engine.unknown_function(error), self._backing.catalog.snapshot()
-        if name is None or name.casefold() not in {*_names(snapshot), *GENERIC}:
+        if name is None or name.casefold() not in {*sql_names(snapshot), *GENERIC}:
             return False
         before = self._published_revision
         self._publish(snapshot, needed=True)
@@ -258,7 +316,7 @@ class Session:
         name = self._engine.unknown_function(error)
         if name is None:
             return error
-        suggestion = did_you_mean(name, _names(self._backing.catalog.snapshot()))
+        suggestion = did_you_mean(name, sql_names(self._backing.catalog.snapshot()))
         return UnknownFunction(name=name, suggestion=suggestion) if suggestion else error
 
     def explain(self, text: str) -> Plan:
@@ -272,74 +330,12 @@ class Session:
     def _explain(self, text: str, *, jvm: bool = True) -> Plan:
         statements = read(text, self._engine.dialect)
         held = statements[0] if len(statements) == 1 else Query(text)
-        inner = held.text if isinstance(held, ExplainPredict | Query) else text
+        inner = self._with_tables(held.text if isinstance(held, ExplainPredict | Query) else text)
         snapshot = self._backing.catalog.snapshot()
-        if not mentions(inner, frozenset(_names(snapshot))):
+        if not mentions(inner, frozenset(sql_names(snapshot))):
             return Plan(inner, inner, (), (), self._engine.name)
         self._publish(snapshot)
-        return self._plan(inner, jvm=jvm)
-
-    def _plan(self, text: str, *, jvm: bool = True) -> Plan:
-        dialect = self._engine.dialect
-        expanded = expand_ml_predict(text, dialect, self._predicted)
-        rewrites = ["ML.PREDICT became a subquery with calls"] if expanded != text else []
-        tokens = tokenize(expanded, dialect)
-        if tokens is None:
-            return Plan(text, text, (), (), self._engine.name)
-        numbered = numbered_placeholders(expanded, tokens)
-        if numbered != expanded:
-            tokens = tokenize(numbered, dialect) or []
-        snapshot = self._backing.catalog.snapshot()
-        calls = find_calls(numbered, tokens, _names(snapshot), dialect)
-        if not calls:
-            return Plan(text, text, (), (), self._engine.name)
-        for call in calls:
-            if call.generic:
-                self._ensure(call.target)
-        return plan_query(
-            numbered,
-            calls,
-            self._backing.catalog.snapshot(),
-            columns_of=_Remembered(self._engine).columns,
-            callable_name=self._callable_name,
-            written=self._engine.call,
-            engine=self._engine.name,
-            dialect=dialect,
-            rewrites=rewrites,
-            unnamed=unnamed(tokens, [call.span.start for call in calls]),
-            stored=keeps_text(numbered, dialect),
-            jvm=jvm and self._engine.has_jvm,
-        )
-
-    def _predicted(self, target: str) -> Predicted:
-        """What ML.PREDICT must know of a model."""
-        self._ensure(target)
-        name, alias, number = split_target(target)
-        snapshot = self._backing.catalog.snapshot()
-        function = snapshot.function(name)
-        model = snapshot.versions[function.version_id].model
-        version = snapshot.versions[function.version_id]
-        if alias:
-            version = snapshot.versions[snapshot.aliases[(model, alias)]]
-        elif number:
-            version = snapshot.version_named(model, number) or version
-        held = Description.from_json(version.description)
-        return Predicted(function.name, held.label or "label", held.classes, "proba" in held.outputs())
-
-    def _ensure(self, target: str) -> None:
-        name, alias, number = split_target(target)
-        if alias is not None or number is not None:
-            snapshot = self._backing.catalog.snapshot()
-            model = snapshot.versions[snapshot.function(name).version_id].model
-            self._backing.registrar.ensure(model, alias=alias, version=number)
-
-    def _callable_name(self, target: Target, outputs: Sequence[Output], as_row: bool) -> tuple[str, Target]:
-        try:
-            return self._engine.register(self._backing.answerer(target), outputs, as_row=as_row), target
-        except Refused as why:
-            who = "the JVM" if target.strategy == "jvm" else "an expression"
-            other = replace(target, strategy="kernel", reason=f"{who} can't: {why}")
-            return self._engine.register(self._backing.answerer(other), outputs, as_row=as_row), other
+        return self._planning.plan(inner, jvm=jvm)
 
     def register(
         self,
@@ -390,7 +386,7 @@ class Session:
     def functions(self, like: str | None = None) -> list[FunctionInfo]:
         """The catalog's functions by name, those whose names match a LIKE pattern if one is given."""
         snapshot = self._backing.catalog.snapshot()
-        names = sorted(held.name for held in snapshot.functions.values() if results.like(held.name, like))
+        names = sorted(held.name for held in snapshot.functions.values() if is_like(held.name, like))
         return [self.function(name) for name in names]
 
     def function(self, name: str) -> FunctionInfo:
@@ -534,36 +530,14 @@ class Session:
         self._published_revision = snapshot.revision
 
     def _show_catalog(self) -> None:
-        revision = self._backing.catalog.revision()
+        revision = self._backing.catalog.activity()
         if revision != self._shown_revision or not self._engine.shows_catalog():
             tables: Mapping[str, pa.Table] = self._backing.catalog.tables()
             self._engine.show_catalog(tables)
             self._shown_revision = revision
 
 
-class _Remembered:
-    """The engine's columns of a query, asked once a statement."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._held: dict[str, Sequence[Column]] = {}
-
-    def columns(self, query: str) -> Sequence[Column]:
-        if query not in self._held:
-            self._held[query] = self._engine.columns(query)
-        return self._held[query]
-
-
 def _close(engine: Engine, backing: Backing | None) -> None:
     engine.close()
     if backing is not None:
         backing.close()
-
-
-def _names(snapshot: Snapshot) -> dict[str, tuple[str, Output]]:
-    """Each SQL name of each function, casefolded, with the function and the output that it asks for."""
-    return {
-        f"{function.name}{suffix}".casefold(): (function.name, output)
-        for function in snapshot.functions.values()
-        for suffix, output in SUFFIXES.items()
-    }

@@ -243,6 +243,14 @@ def test_a_snapshot_is_the_same_object_until_something_changes(catalog, add):
     assert before.versions == {}
 
 
+def test_a_function_knows_the_file_that_declares_it(catalog, add, put):
+    put("f", add(), file="functions/f.sql")
+    assert catalog.snapshot().function("f").file == "functions/f.sql"
+    assert not put("f", 1, file="functions/f.sql", replace=True)
+    assert put("f", 1, replace=True)
+    assert catalog.snapshot().function("f").file is None
+
+
 def test_another_catalog_on_the_same_database_sees_changes(catalog, add, put, url):
     with Catalog.open(url) as other:
         assert other.snapshot().functions == {}

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url, text
@@ -110,6 +112,57 @@ def test_a_migration_that_fails_leaves_nothing(url):
         assert MigrationContext.configure(connection).get_current_heads() == ()
         assert not engine.dialect.has_table(connection, "functions")
     engine.dispose()
+
+
+OLD = [
+    "INSERT INTO versions VALUES (1, 'r', 'delay', '3', NULL, 'd', '{}', '{\"kind\": \"regressor\"}', "
+    "'2013-01-02 03:04:05')",
+    "INSERT INTO functions VALUES ('risk', 'Risk', 'models:/delay@champion', 'champion', 'propagate', 'auto', 'c', 1, "
+    "'2013-01-02 03:04:05', '2013-01-03 03:04:05')",
+    "INSERT INTO alias_history VALUES (1, 'delay', 'champion', 1, NULL, '2013-01-02 03:04:05')",
+    "INSERT INTO trusted VALUES ('abc', 'ours', '2013-01-02 03:04:05')",
+    "UPDATE catalog_state SET revision = 41",
+]
+
+
+def of_old(url: str) -> None:
+    """Make a catalog as the first migration left it, with a function in it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(database_module.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    if path := make_url(url).database:
+        Path(path).parent.mkdir(exist_ok=True)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in OLD:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def test_a_catalog_of_before_the_prediction_tables_loses_nothing(url):
+    of_old(url)
+    with Catalog.open(url) as catalog:
+        function = catalog.snapshot().function("risk")
+        assert (function.name, function.alias, function.comment, function.file) == ("Risk", "champion", "c", None)
+        assert catalog.snapshot().versions[1].description == {"kind": "regressor"}
+        assert catalog.snapshot().aliases == {("delay", "champion"): 1}
+        assert catalog.is_trusted("abc")
+        assert catalog.activity() == (41, 0)
+        assert catalog.predictions.all() == []
+        with catalog._database.reading() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, metadata) == []
+
+
+def test_a_second_migration_that_fails_leaves_the_catalog_as_it_was(url):
+    of_old(url)
+    run(url, "CREATE TABLE table_locks (theirs INTEGER)")
+    assert "table_locks" in refused(url)
+    run(url, "DROP TABLE table_locks")
+    with Catalog.open(url) as catalog:
+        assert list(catalog.snapshot().functions) == ["risk"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 from sqlml.catalog import Catalog
 
@@ -55,6 +56,70 @@ with catalog._database.writing() as connection:
     connection.execute(text("DELETE FROM functions"))
     connection.execute(text("UPDATE catalog_state SET revision = 1000"))
     os.kill(os.getpid(), signal.SIGKILL)
+"""
+)
+
+
+TABLES = """
+import os, signal, sys, time
+from datetime import UTC, datetime
+from sqlml.catalog import Catalog, Refresh, TableWindow
+url, name = sys.argv[1:3]
+print("ready", flush=True)
+sys.stdin.readline()
+catalog = Catalog.open(url)
+tables = catalog.predictions
+now = datetime.now(UTC)
+
+def window(key, commit, number=1):
+    return TableWindow(key, None, None, number, name, commit, 1, "q", {}, now)
+"""
+
+SLOT = (
+    TABLES
+    + """
+wanted = Refresh(
+    name, "T", "due", None, None, datetime(2013, 1, 2, tzinfo=UTC), 1, 1, now, None, "running", None, "h", 1, now
+)
+begun, fresh = tables.begin_refresh(wanted)
+print(begun.refresh_id, begun.attempt, fresh)
+"""
+)
+
+LOCKED = (
+    TABLES
+    + """
+inside = 0
+for _ in range(20):
+    while (holder := tables.lock("t" if inside % 2 else "T", name, 30)) is not None:
+        assert holder != name
+        time.sleep(0.002)
+    # Whoever has the lock is alone with the file: a second one would find it there.
+    handle = os.open(url.removeprefix("sqlite:///") + ".inside", os.O_CREAT | os.O_EXCL)
+    os.close(handle)
+    os.unlink(url.removeprefix("sqlite:///") + ".inside")
+    inside += 1
+    tables.unlock("t", name)
+"""
+)
+
+ABSORBED = (
+    TABLES
+    + """
+offset = int(name)
+for commit in range(offset, 160, 8):
+    tables.absorb("t", commit, [window("shared", commit, commit), window(f"own-{commit}", commit)])
+"""
+)
+
+TORN = (
+    TABLES
+    + """
+from sqlml.catalog import refreshes
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+refreshes.mark_published = killed
+tables.absorb("t", 7, [window("k", 7)], gone=["before"])
 """
 )
 
@@ -114,3 +179,47 @@ def test_a_writer_killed_in_the_middle_leaves_the_catalog_as_it_was(url):
         assert catalog.revision() == 2
         catalog.trust("abc", "it can be written to again")
         assert catalog.is_trusted("abc")
+
+
+def test_of_those_that_begin_the_same_refresh_one_does(url, catalog, declare):
+    declare("T")
+    results = together(SLOT, url, 6)
+    assert [err for _code, _out, err in results] == [""] * 6
+    answers = [out.split() for _code, out, _err in results]
+    assert [fresh for *_, fresh in answers].count("True") == 1
+    assert len({tuple(answer[:2]) for answer in answers}) == 1
+    (begun,) = catalog.predictions.refreshes("t")
+    assert (begun.attempt, begun.outcome) == (1, "running")
+
+
+def test_of_those_that_take_over_a_refresh_one_does(url, catalog, declare, refresh):
+    declare("T")
+    slot = datetime(2013, 1, 2, tzinfo=UTC)
+    catalog.predictions.begin_refresh(refresh("silent", scheduled_for=slot, heartbeat_at=slot))
+    results = together(SLOT, url, 6)
+    assert [out.split()[2] for _code, out, _err in results].count("True") == 1
+    assert {out.split()[1] for _code, out, _err in results} == {"2"}
+    assert [(one.attempt, one.outcome) for one in catalog.predictions.refreshes("t")] == [(2, "running"), (1, "failed")]
+
+
+def test_a_lock_has_one_holder(sqlite_url):
+    Catalog.open(sqlite_url).close()
+    assert together(LOCKED, sqlite_url, 4) == [(0, "", "")] * 4
+
+
+def test_what_several_absorb_comes_to_the_same(url, catalog, declare):
+    declare()
+    assert together(ABSORBED, url, 8) == [(0, "", "")] * 8
+    assert catalog.predictions.get("t").synced_version == 159
+    known = catalog.predictions.windows("t")
+    assert known.keys() == {"shared", *(f"own-{commit}" for commit in range(160))}
+    assert (known["shared"].number, known["shared"].run_id) == (159, "7")
+
+
+def test_one_killed_while_it_absorbs_leaves_what_was_known(url, catalog, declare, window):
+    declare()
+    catalog.predictions.absorb("t", 3, [window("before", 3)])
+    ((code, _out, err),) = together(TORN, url, 1)
+    assert (code, err) == (-9, "")
+    assert list(catalog.predictions.windows("t")) == ["before"]
+    assert catalog.predictions.get("t").synced_version == 3

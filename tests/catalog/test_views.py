@@ -1,13 +1,13 @@
 """The catalog as Arrow tables."""
 
+import json
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pyarrow as pa
 
 from sqlml.catalog import Proof
-from sqlml.catalog.schema import prediction_tables, runs
 from sqlml.catalog.views import SCHEMAS
 
 DESCRIPTION = {
@@ -25,7 +25,10 @@ DESCRIPTION = {
 
 def test_views_are_typed_without_rows(catalog):
     tables = catalog.tables()
-    assert list(tables) == ["functions", "versions", "alias_history", "proofs", "prediction_tables", "runs"]
+    assert list(tables) == [
+        *("functions", "versions", "alias_history", "proofs"),
+        *("prediction_tables", "windows", "refreshes", "runs"),
+    ]
     for name, table in tables.items():
         assert table.num_rows == 0
         assert table.schema == SCHEMAS[name]
@@ -34,10 +37,17 @@ def test_views_are_typed_without_rows(catalog):
     assert tables["functions"].schema.field("arguments").type == pa.list_(
         pa.struct([("name", pa.string()), ("type", pa.string()), ("required", pa.bool_())])
     )
-    assert tables["runs"].schema.names == [
-        *("run_id", "table_name", "window_from", "window_to", "started_at", "finished_at"),
-        *("outcome", "rows_out", "engine", "error"),
-    ]
+    types = {name: tables["runs"].schema.field(name).type for name in tables["runs"].schema.names}
+    assert types == {
+        **dict.fromkeys(("run_id", "refresh_id", "table_name", "window_key", "window_from", "window_to"), pa.string()),
+        **dict.fromkeys(("outcome", "engine", "versions", "audits", "published_by", "error"), pa.string()),
+        **dict.fromkeys(("number", "rows_in", "rows_out", "files", "bytes", "commit_version"), pa.int64()),
+        **dict.fromkeys(("started_at", "finished_at"), moment),
+        "seconds": pa.float64(),
+    }
+    assert tables["prediction_tables"].schema.field("needs_full").type == pa.bool_()
+    assert tables["refreshes"].schema.field("scheduled_for").type == moment
+    assert tables["windows"].schema.field("rows").type == pa.int64()
 
 
 def test_functions_show_the_version_behind_them(catalog, add, put):
@@ -105,20 +115,33 @@ def test_proofs_take_numpy_numbers_and_what_is_no_number(catalog, add):
     }
 
 
-def test_runs_and_prediction_tables_are_shown_in_utc(catalog):
-    east = datetime(2013, 1, 2, 3, 4, 5, 678901, tzinfo=UTC) + timedelta(hours=1)
-    with catalog._database.writing() as connection:
-        connection.execute(
-            prediction_tables.insert().values(
-                name="t", query="SELECT 1", engine="duckdb", created_at=east, updated_at=east
-            )
-        )
-        connection.execute(
-            runs.insert().values(
-                run_id="r", table_name="t", window_from="1", started_at=east, engine="duckdb", rows_out=2**40
-            )
-        )
+EAST = datetime(2013, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=1)))
+
+
+def test_a_run_is_shown_as_it_was_recorded(catalog, run):
+    versions, audits = {"f": {"version": "3"}}, [{"rule": "min_rows(1)", "passed": True}]
+    catalog.predictions.begin_run(run("a", started_at=EAST, versions=versions, audits=audits, rows_out=2**40))
+    (shown,) = catalog.tables()["runs"].to_pylist()
+    assert (shown["started_at"], shown["started_at"].utcoffset()) == (EAST, timedelta(0))
+    assert (shown["finished_at"], shown["rows_out"], shown["window_from"]) == (None, 2**40, "1")
+    assert (json.loads(shown["versions"]), json.loads(shown["audits"])) == (versions, audits)
+
+
+def test_a_table_is_shown_with_what_is_published_of_it(catalog, declare, window, refresh):
+    declare("Daily", file="tables/daily.sql")
+    catalog.predictions.absorb("daily", 3, [window("a", 2), window("b", 3)])
+    catalog.predictions.absorb("daily", 4, [], gone=["a"])
+    catalog.predictions.begin_refresh(refresh("r", table_name="daily", scheduled_for=EAST, windows=4))
     tables = catalog.tables()
-    assert tables["prediction_tables"].to_pylist()[0]["created_at"] == east
-    (run,) = tables["runs"].to_pylist()
-    assert (run["started_at"], run["finished_at"], run["rows_out"], run["window_from"]) == (east, None, 2**40, "1")
+    (table,) = tables["prediction_tables"].to_pylist()
+    assert (table["name"], table["file"], table["synced_version"], table["needs_full"]) == (
+        "Daily",
+        "tables/daily.sql",
+        4,
+        False,
+    )
+    (shown,) = tables["windows"].to_pylist()
+    assert (shown["table_name"], shown["window_key"], shown["commit_version"], shown["rows"]) == ("Daily", "b", 3, 10)
+    assert json.loads(shown["versions"]) == {"f": {"version": "3"}}
+    (begun,) = tables["refreshes"].to_pylist()
+    assert (begun["table_name"], begun["scheduled_for"], begun["windows"], begun["pid"]) == ("Daily", EAST, 4, 7)

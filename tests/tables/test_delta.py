@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from sqlml.errors import BadTableFile, TableMissing, TableUnreadable
+from sqlml.errors import BadTableFile, TableMissing, TableUnreadable, TableUnwritable
 from sqlml.tables import delta
 from sqlml.tables.delta import Commit, DataFile, create, files, open_table, publish
 
@@ -275,7 +275,7 @@ def test_an_outcome_that_is_not_known_is_asked_of_the_table(root, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(DeltaTable, "create_write_transaction", fails)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(TableUnwritable, match=r"no space left\. Nothing was published"):
         replaced(root, "a", "r2", range(9), number=2)
     assert ids(root) == [0, 1, 2]
     assert (root / "data/a/r2/0.parquet").is_file(), "data are never thrown away where the outcome isn't known"

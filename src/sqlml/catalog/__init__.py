@@ -1,6 +1,19 @@
-"""The catalog: which functions there are, which model versions stand behind them, and when that changed."""
+"""The catalog: functions and the model versions behind them, prediction tables and their refreshes."""
 
 from sqlml.catalog.catalog import Catalog
 from sqlml.catalog.records import Function, Proof, Snapshot, Version
+from sqlml.catalog.table_records import PredictionTable, Refresh, Run, TableWindow
+from sqlml.catalog.tables import Tables
 
-__all__ = ["Catalog", "Function", "Proof", "Snapshot", "Version"]
+__all__ = [
+    "Catalog",
+    "Function",
+    "PredictionTable",
+    "Proof",
+    "Refresh",
+    "Run",
+    "Snapshot",
+    "TableWindow",
+    "Tables",
+    "Version",
+]

@@ -12,15 +12,20 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from sqlml.catalog import counters
 from sqlml.catalog.database import Database
 from sqlml.catalog.records import Function, LazyJson, Proof, Snapshot, Version
-from sqlml.catalog.schema import alias_history, functions, proofs, state, trusted, versions
+from sqlml.catalog.schema import alias_history, functions, proofs, trusted, versions
+from sqlml.catalog.tables import Tables
 from sqlml.catalog.views import read_tables
 from sqlml.errors import FunctionExists, UnknownFunction, did_you_mean
 
 
 class Catalog:
     """The functions, model versions and alias history of one project or team. Usable from several threads.
+
+    Attributes:
+        predictions: the prediction tables, and what refreshes of them left behind.
 
     Example:
         >>> with Catalog.open("sqlite://") as catalog:
@@ -31,6 +36,7 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._seen: Snapshot | None = None
+        self.predictions = Tables(database)
 
     @classmethod
     def open(cls, url: str) -> Catalog:
@@ -58,18 +64,23 @@ class Catalog:
         self._database.close()
 
     def revision(self) -> int:
-        """A number that every change makes larger.
+        """A number that every change makes larger, but for what refreshes record.
 
         Raises:
             CatalogUnreachable: the database doesn't answer (as every method here).
         """
         with self._database.reading() as connection:
-            return _revision(connection)
+            return counters.revision(connection)
+
+    def activity(self) -> tuple[int, int]:
+        """The revision, and a number that whatever refreshes record makes larger: what is shown depends on both."""
+        with self._database.reading() as connection:
+            return counters.activity(connection)
 
     def snapshot(self) -> Snapshot:
         """Everything at this moment; the same object again while nothing has changed."""
         with self._database.reading() as connection:
-            revision = _revision(connection)
+            revision = counters.revision(connection)
             seen = self._seen
             if seen is None or seen.revision != revision:
                 self._seen = seen = _load(connection, revision)
@@ -78,7 +89,7 @@ class Catalog:
     def tables(self) -> dict[str, pa.Table]:
         """What `SELECT * FROM sqlml.<name>` shows, by name: typed, also where there are no rows."""
         with self._database.reading() as connection:
-            return read_tables(connection, _load(connection, _revision(connection)))
+            return read_tables(connection, _load(connection, counters.revision(connection)))
 
     def add_version(
         self,
@@ -108,7 +119,7 @@ class Catalog:
                 version_id = int(found)
                 connection.execute(update(versions).filter_by(id=version_id).values(description=described))
             _prove(connection, version_id, proofs, now)
-            _bump(connection)
+            counters.raise_revision(connection)
         return version_id
 
     def put_function(
@@ -122,6 +133,7 @@ class Catalog:
         comment: str | None,
         version_id: int,
         replace: bool,
+        file: str | None = None,
     ) -> bool:
         """Make or replace a function, and say whether anything changed.
 
@@ -140,6 +152,7 @@ class Catalog:
             "strategy": strategy,
             "comment": comment,
             "version_id": version_id,
+            "file": file,
         }
         with self._database.writing() as connection:
             model = _model(connection, version_id)
@@ -156,7 +169,7 @@ class Catalog:
                 recorded, followers = _point(connection, model, alias, version_id, now)
                 changed = changed or recorded or bool(followers)
             if changed:
-                _bump(connection)
+                counters.raise_revision(connection)
         return changed
 
     def move_alias(self, model: str, alias: str, version_id: int) -> list[str]:
@@ -171,7 +184,7 @@ class Catalog:
                 raise ValueError(f"version {version_id} is of {owner!r}, not of {model!r}")
             recorded, followers = _point(connection, model, alias, version_id, datetime.now(UTC))
             if recorded or followers:
-                _bump(connection)
+                counters.raise_revision(connection)
         return followers
 
     def drop_function(self, name: str) -> None:
@@ -184,14 +197,14 @@ class Catalog:
             if not connection.execute(delete(functions).filter_by(key=name.casefold())).rowcount:
                 names = connection.scalars(select(functions.c.name))
                 raise UnknownFunction(name=name, suggestion=did_you_mean(name, names))
-            _bump(connection)
+            counters.raise_revision(connection)
 
     def trust(self, digest: str, note: str) -> None:
         """Allow an artifact, by its hash, to be unpickled. Its first note stays."""
         with self._database.writing() as connection:
             if connection.scalar(select(trusted.c.digest).filter_by(digest=digest)) is None:
                 connection.execute(insert(trusted).values(digest=digest, note=note, trusted_at=datetime.now(UTC)))
-                _bump(connection)
+                counters.raise_revision(connection)
 
     def is_trusted(self, digest: str) -> bool:
         """Whether a user allowed the artifact of that hash to be unpickled."""
@@ -212,14 +225,6 @@ class Catalog:
         with self._database.reading() as connection:
             row = connection.execute(statement).mappings().first()
         return None if row is None else Proof(**{field: row[field] for field in Proof.__dataclass_fields__})
-
-
-def _revision(connection: Connection) -> int:
-    return int(connection.execute(select(state.c.revision)).scalar_one())
-
-
-def _bump(connection: Connection) -> None:
-    connection.execute(update(state).values(revision=state.c.revision + 1))
 
 
 def _load(connection: Connection, revision: int) -> Snapshot:

@@ -43,7 +43,10 @@ class LazyJson(Mapping[str, Any]):
 
 @dataclass(frozen=True)
 class Function:
-    """A SQL name and the model version that answers under it; `alias` is the alias it follows, if any."""
+    """A SQL name and the model version that answers under it.
+
+    `alias` is the alias it follows, and `file` the project's file that declares it, if any.
+    """
 
     name: str
     reference: str
@@ -54,6 +57,7 @@ class Function:
     version_id: int
     created_at: datetime
     updated_at: datetime
+    file: str | None = None
 
 
 @dataclass(frozen=True)

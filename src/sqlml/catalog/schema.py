@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration that these tables are the result of; written here so that opening a catalog needs no Alembic."""
 
 
@@ -60,6 +60,7 @@ state = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("revision", Integer, nullable=False),
+    Column("activity", Integer, nullable=False, server_default="0"),
 )
 
 versions = Table(
@@ -91,6 +92,7 @@ functions = Table(
     Column("version_id", Integer, ForeignKey("versions.id"), nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
+    Column("file", String),
 )
 
 # Only ever appended to: which version made a number is answered from here.
@@ -134,28 +136,98 @@ trusted = Table(
 prediction_tables = Table(
     "prediction_tables",
     metadata,
-    Column("name", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("text", Text, nullable=False),
     Column("query", Text, nullable=False),
+    Column("dialect", String, nullable=False),
+    Column("engine", String),
     Column("schedule", String),
-    Column("engine", String, nullable=False),
+    Column("zone", String),
+    Column("file", String),
+    Column("path", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("synced_version", BigInteger, nullable=False),
+    Column("needs_full", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
+)
+
+table_windows = Table(
+    "table_windows",
+    metadata,
+    Column("table_key", String, ForeignKey("prediction_tables.key"), primary_key=True),
+    Column("key", String, primary_key=True),
+    # As text, for a window runs over timestamps, dates or integers.
+    Column("window_from", String),
+    Column("window_to", String),
+    Column("number", Integer, nullable=False),
+    Column("run_id", String, nullable=False),
+    Column("commit_version", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("query_hash", String, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("published_at", Moment, nullable=False),
+    Column("gone", Boolean, nullable=False),
+)
+
+# No foreign key here, nor in what follows: a table is dropped, what was done to it is remembered.
+refreshes = Table(
+    "refreshes",
+    metadata,
+    Column("refresh_id", String, primary_key=True),
+    Column("table_key", String, nullable=False),
+    Column("table_name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("range_from", String),
+    Column("range_to", String),
+    Column("scheduled_for", Moment),
+    Column("attempt", Integer, nullable=False),
+    Column("windows", Integer, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("outcome", String, nullable=False),
+    Column("error", Text),
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("heartbeat_at", Moment, nullable=False),
+    UniqueConstraint("table_key", "scheduled_for", "attempt"),
+    Index(None, "table_key", "started_at"),
 )
 
 runs = Table(
     "runs",
     metadata,
     Column("run_id", String, primary_key=True),
-    # No foreign key: a run is remembered after its table is dropped.
+    Column("refresh_id", String, nullable=False, index=True),
+    Column("table_key", String, nullable=False),
     Column("table_name", String, nullable=False),
-    # As text, for a window runs over timestamps, dates or integers.
+    Column("window_key", String, nullable=False),
     Column("window_from", String),
     Column("window_to", String),
+    Column("number", Integer, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("finished_at", Moment),
-    Column("outcome", String),
+    Column("outcome", String, nullable=False),
+    Column("rows_in", BigInteger),
     Column("rows_out", BigInteger),
+    Column("files", BigInteger),
+    Column("bytes", BigInteger),
+    Column("seconds", Float(53)),
     Column("engine", String, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("audits", Text, nullable=False),
+    Column("commit_version", BigInteger),
+    Column("published_by", String),
     Column("error", Text),
-    Index(None, "table_name", "started_at"),
+    Index(None, "table_key", "started_at"),
+)
+
+# May be held before the table is made, and after it is dropped.
+table_locks = Table(
+    "table_locks",
+    metadata,
+    Column("table_key", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("held_until", Moment, nullable=False),
 )

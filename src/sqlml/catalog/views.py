@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, select
 
 from sqlml.catalog.columns import table
 from sqlml.catalog.records import Snapshot
-from sqlml.catalog.schema import alias_history, prediction_tables, proofs, runs, versions
+from sqlml.catalog.schema import alias_history, prediction_tables, proofs, refreshes, runs, table_windows, versions
 
 _MOMENT = pa.timestamp("us", tz="UTC")
 _ARGUMENT = pa.struct([("name", pa.string()), ("type", pa.string()), ("required", pa.bool_())])
@@ -46,13 +46,44 @@ SCHEMAS: dict[str, pa.Schema] = {
         proved_at=_MOMENT,
     ),
     "prediction_tables": _schema(
-        "name query schedule engine created_at updated_at", created_at=_MOMENT, updated_at=_MOMENT
+        "name query schedule zone engine dialect file path text fingerprint synced_version needs_full "
+        "created_at updated_at",
+        synced_version=pa.int64(),
+        needs_full=pa.bool_(),
+        created_at=_MOMENT,
+        updated_at=_MOMENT,
     ),
-    "runs": _schema(
-        "run_id table_name window_from window_to started_at finished_at outcome rows_out engine error",
+    "windows": _schema(
+        "table_name window_key window_from window_to number run_id commit_version rows query_hash versions "
+        "published_at",
+        number=pa.int64(),
+        commit_version=pa.int64(),
+        rows=pa.int64(),
+        published_at=_MOMENT,
+    ),
+    "refreshes": _schema(
+        "refresh_id table_name kind range_from range_to scheduled_for attempt windows started_at finished_at outcome "
+        "error host pid heartbeat_at",
+        scheduled_for=_MOMENT,
+        attempt=pa.int64(),
+        windows=pa.int64(),
         started_at=_MOMENT,
         finished_at=_MOMENT,
+        pid=pa.int64(),
+        heartbeat_at=_MOMENT,
+    ),
+    "runs": _schema(
+        "run_id refresh_id table_name window_key window_from window_to number started_at finished_at outcome rows_in "
+        "rows_out files bytes seconds engine versions audits commit_version published_by error",
+        number=pa.int64(),
+        started_at=_MOMENT,
+        finished_at=_MOMENT,
+        rows_in=pa.int64(),
         rows_out=pa.int64(),
+        files=pa.int64(),
+        bytes=pa.int64(),
+        seconds=pa.float64(),
+        commit_version=pa.int64(),
     ),
 }
 """The views by name, in the order they are listed in."""
@@ -65,7 +96,9 @@ def read_tables(connection: Connection, snapshot: Snapshot) -> dict[str, pa.Tabl
         "versions": list(_versions(snapshot)),
         "alias_history": _rows(connection, _history()),
         "proofs": _rows(connection, _proofs()),
-        "prediction_tables": _rows(connection, select(prediction_tables).order_by(prediction_tables.c.name)),
+        "prediction_tables": _rows(connection, select(prediction_tables).order_by(prediction_tables.c.key)),
+        "windows": _rows(connection, _windows()),
+        "refreshes": _rows(connection, select(refreshes).order_by(refreshes.c.started_at, refreshes.c.refresh_id)),
         "runs": _rows(connection, select(runs).order_by(runs.c.started_at, runs.c.run_id)),
     }
     return {name: table(rows[name], schema) for name, schema in SCHEMAS.items()}
@@ -108,6 +141,16 @@ def _history() -> Select[Any]:
 
 def _proofs() -> Select[Any]:
     return select(versions.c.model, versions.c.version, proofs).join_from(proofs, versions).order_by(proofs.c.id)
+
+
+def _windows() -> Select[Any]:
+    windows = table_windows.c
+    return (
+        select(prediction_tables.c.name.label("table_name"), windows.key.label("window_key"), table_windows)
+        .join_from(table_windows, prediction_tables)
+        .where(windows.gone.is_(False))
+        .order_by(windows.table_key, windows.key)
+    )
 
 
 def _rows(connection: Connection, statement: Select[Any]) -> Sequence[Mapping[str, Any]]:

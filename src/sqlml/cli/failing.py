@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
+from sqlml.cli.logs import in_json, log
 from sqlml.errors import SqlmlError
 
 ERROR, BUG, INTERRUPTED = 1, 70, 130
@@ -28,7 +29,10 @@ def exit_codes() -> Iterator[None]:
     except (Exit, Abort, TyperException):
         raise
     except KeyboardInterrupt as error:
-        typer.echo("Interrupted.", err=True)
+        if in_json():
+            log.error("Interrupted.")
+        else:
+            typer.echo("Interrupted.", err=True)
         raise Exit(INTERRUPTED) from error
     except BrokenPipeError as error:
         # Whoever read has read enough (`| head`). Python would complain when it flushes once more at its end.
@@ -40,14 +44,18 @@ def exit_codes() -> Iterator[None]:
 
 
 def show(error: Exception, *, one_line: bool = False) -> None:
-    """Print an error: its sentence, and before it, with `--debug`, where it comes from.
+    """Print an error: its sentence and, with `--debug`, where it comes from; as JSON where `--json-logs` asked for it.
 
     On one line, the piece of SQL that an engine points at below its sentence is left out.
     """
+    said = sentence(error)
+    said = " ".join(_POINTER.split(said)[0].split()) if one_line else said
+    if in_json():
+        log.error("%s", said, extra={"sqlml": {"error": type(error).__name__}}, exc_info=error if debugging() else None)
+        return
     if debugging():
         traceback.print_exception(error)
-    said = sentence(error)
-    typer.echo(f"Error: {' '.join(_POINTER.split(said)[0].split()) if one_line else said}", err=True)
+    typer.echo(f"Error: {said}", err=True)
 
 
 def sentence(error: Exception) -> str:

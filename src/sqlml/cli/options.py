@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from sqlml.cli.logs import configure
+
 
 def _remember(debug: bool) -> bool:
     # In the environment, for the child process that reads models to see it too.
@@ -16,8 +18,21 @@ def _remember(debug: bool) -> bool:
     return debug
 
 
+def _log_in_json(json_logs: bool) -> bool:
+    configure(json_logs)
+    return json_logs
+
+
 Debug = Annotated[
     bool, typer.Option("--debug", callback=_remember, help="Show where an error comes from (sets SQLML_DEBUG).")
+]
+JsonLogs = Annotated[
+    bool,
+    typer.Option(
+        "--json-logs",
+        callback=_log_in_json,
+        help="Write what happens, and errors, to standard error as JSON, one object a line.",
+    ),
 ]
 Output = Annotated[Literal["text", "json"], typer.Option("--output", help="How the result is printed.")]
 Project = Annotated[

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from sqlml.config import Settings
+from sqlml.engines.duckdb_files import select_files
 from sqlml.engines.duckdb_layout import Want
 from sqlml.engines.duckdb_native import NativeDoor, NoDoor, open_door
-from sqlml.engines.engine import Column, Engine, Parameters, Written
+from sqlml.engines.engine import Column, Engine, Files, Parameters, Written
 from sqlml.errors import CatalogUnreachable, EngineError, NotNumeric, SqlmlError, UnknownFunction, did_you_mean, restore
 from sqlml.models.answering import Answerer
 from sqlml.models.compiled import what_of
@@ -129,6 +130,10 @@ class DuckDBEngine(Engine):
             relation = self.connection.sql(query)
             types = [_fields_of(type_) for type_ in relation.types]
             return [Column(name, fields) for name, fields in zip(_original(relation.columns), types, strict=True)]
+
+    def schema(self, query: str) -> pa.Schema:
+        with self._frames_visible(), self._mapped():
+            return self.connection.sql(f"SELECT * FROM ({query}\n) LIMIT 0").to_arrow_table().schema
 
     def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
         key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
@@ -287,9 +292,7 @@ class DuckDBEngine(Engine):
     def show_catalog(self, tables: Mapping[str, pa.Table]) -> None:
         owner = self._shared.owner
         with self._shared.lock:
-            attached = "SELECT type FROM duckdb_databases() WHERE database_name = ?"
-            if not owner.execute(attached, [CATALOG]).fetchall():
-                _do(owner, f"ATTACH ':memory:' AS {CATALOG}")
+            self._attach(CATALOG)
             for name, table in tables.items():
                 owner.register("__sqlml_rows", table)
                 try:
@@ -300,6 +303,30 @@ class DuckDBEngine(Engine):
                     owner.unregister("__sqlml_rows")
             mark = f"CREATE OR REPLACE TABLE {CATALOG}.main.{_MARK} AS SELECT {literal(self._shared.token)} AS session"
             _do(owner, mark)
+
+    def show_files(self, name: str, files: Files, *, file_names: str | None = None) -> str:
+        query = select_files(files, file_names)
+        if self.in_transaction():
+            # It would not see what others make from now on.
+            return f"({query})"
+        with self._shared.lock, self._mapped():
+            self._attach(CATALOG)
+            view = f"{CATALOG}.main.{identifier(f'{_MARK}/{name}')}"
+            _do(self._shared.owner, f"CREATE OR REPLACE VIEW {view} AS {query}")
+        return view
+
+    def show_latest(self, schema: str, tables: Mapping[str, Files]) -> None:
+        with self._shared.lock, contextlib.suppress(duckdb.Error):
+            self._attach(schema)
+            for name, files in tables.items():
+                view = f"{identifier(schema)}.main.{identifier(name)}"
+                _do(self._shared.owner, f"CREATE OR REPLACE VIEW {view} AS {select_files(files)}")
+
+    def _attach(self, database: str) -> None:
+        """Have a database in memory of that name beside the user's."""
+        attached = "SELECT 1 FROM duckdb_databases() WHERE database_name = ?"
+        if not self._shared.owner.execute(attached, [database]).fetchall():
+            _do(self._shared.owner, f"ATTACH ':memory:' AS {identifier(database)}")
 
     def rows(self, text: str, parameters: Parameters = None) -> Any:
         with self._frames_visible(), self._mapped():

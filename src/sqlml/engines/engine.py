@@ -44,6 +44,16 @@ class Written:
     rows: int
 
 
+@dataclass(frozen=True)
+class Files:
+    """Parquet files that are one table: `paths` below `root`; `partitions` are columns that stand in the paths."""
+
+    root: str
+    paths: tuple[str, ...]
+    schema: pa.Schema
+    partitions: tuple[str, ...] = ()
+
+
 class Refused(Exception):
     """A strategy by which an engine won't run a version, and why; the next one is tried."""
 
@@ -62,6 +72,10 @@ class Engine(ABC):
     @abstractmethod
     def columns(self, query: str) -> Sequence[Column]:
         """The columns of a query, without running it; raises EngineError where it can't be bound."""
+
+    @abstractmethod
+    def schema(self, query: str) -> pa.Schema:
+        """The columns of a query with their types, without its rows; raises EngineError."""
 
     @abstractmethod
     def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
@@ -136,6 +150,20 @@ class Engine(ABC):
     @abstractmethod
     def show_catalog(self, tables: Mapping[str, pa.Table]) -> None:
         """Make the catalog's tables readable as `sqlml.<name>`."""
+
+    @abstractmethod
+    def show_files(self, name: str, files: Files, *, file_names: str | None = None) -> str:
+        """Make files readable as a table; gives what stands for it in a FROM clause.
+
+        Args:
+            name: what tells these files from any others.
+            files: the files, or none.
+            file_names: a column to add: the path of the file that a row lies in.
+        """
+
+    @abstractmethod
+    def show_latest(self, schema: str, tables: Mapping[str, Files]) -> None:
+        """Make tables readable as `schema.<name>` in the engine's own SQL, too, where it can have such."""
 
     @abstractmethod
     def rows(self, text: str, parameters: Parameters = None) -> Any:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import Observation
 from pyspark.sql.functions import arrow_udf, count, lit  # type: ignore[attr-defined]  # its stub lacks them
-from pyspark.sql.pandas.types import from_arrow_type
+from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import (
     BooleanType,
     ByteType,
@@ -32,12 +32,13 @@ from pyspark.sql.types import (
 
 from sqlml.config import Settings
 from sqlml.engines.duckdb import relation_of
-from sqlml.engines.engine import Column, Engine, Parameters, Refused, Written
+from sqlml.engines.engine import Column, Engine, Files, Parameters, Refused, Written
 from sqlml.engines.spark_files import Job, job_of
 from sqlml.engines.spark_files import answering as file_answering
 from sqlml.engines.spark_jvm import JvmFunctions
 from sqlml.engines.spark_proof import prove
 from sqlml.engines.spark_session import open_session
+from sqlml.engines.spark_tables import microseconds, read_files
 from sqlml.engines.spark_worker import Inline, Sent, answering, generic
 from sqlml.errors import BadSetting, EngineError, SqlmlError, restore
 from sqlml.models.answering import Answerer
@@ -94,6 +95,7 @@ class SparkEngine(Engine):
         self._jvm: JvmFunctions = JvmFunctions(session) if main is None else main._jvm
         self._catalog: dict[str, pa.Table] = {}
         self._shown: set[str] = set()
+        self._views: set[str] = set() if main is None else main._views
 
     def __repr__(self) -> str:
         return f"<SparkEngine {'owned' if self._owned else 'held'}>"
@@ -126,6 +128,10 @@ class SparkEngine(Engine):
         with self._mapped():
             schema = self.session.sql(self._readable(query)).schema
         return [Column(f.name, _fields_of(f.dataType), isinstance(f.dataType, _EXACT)) for f in schema]
+
+    def schema(self, query: str) -> pa.Schema:
+        with self._mapped():
+            return to_arrow_schema(self.session.sql(self._readable(query)).schema, timezone="UTC")
 
     @property
     def has_jvm(self) -> bool:
@@ -310,6 +316,16 @@ class SparkEngine(Engine):
             self._shown.add(table)
         return view
 
+    def show_files(self, name: str, files: Files, *, file_names: str | None = None) -> str:
+        view = identifier(f"__sqlml_{self._token}_{name}", "spark")
+        with self._mapped():
+            read_files(self.session, files, file_names).createOrReplaceTempView(view)
+        self._views.add(view)
+        return view
+
+    def show_latest(self, schema: str, tables: Mapping[str, Files]) -> None:
+        """Nothing: what lies in a schema of Spark's must be there for good."""
+
     def rows(self, text: str, parameters: Parameters = None) -> Any:
         several = statements(text, tokenize(text, self.dialect) or []) if ";" in text else []
         *before, last = several or [text]
@@ -344,7 +360,8 @@ class SparkEngine(Engine):
                 reason = "its files are partitioned"
             rows = Observation()
             counted = frame.observe(rows, count(lit(1)).alias("rows"))
-            counted.write.mode("error").partitionBy(*partition_by).parquet(folder)
+            with microseconds(self.session):
+                counted.write.mode("error").partitionBy(*partition_by).parquet(folder)
             return Written("rows", reason, int(rows.get["rows"]))
 
     def _write_files(self, job: Job) -> Written:
@@ -415,6 +432,8 @@ class SparkEngine(Engine):
                 self.session.sql(f"DROP TEMPORARY FUNCTION IF EXISTS {identifier(name, 'spark')}")
             for table in self._shown:
                 self.session.catalog.dropTempView(f"__sqlml_{self._token}_{table}")
+            for view in self._views:
+                self.session.sql(f"DROP VIEW IF EXISTS {view}")
         self._names.clear()
         self._calls.clear()
         if self._owned:

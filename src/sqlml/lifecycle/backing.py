@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 class Backing:
     """Shared by a session and its cursors. A project in memory has its artifacts in a folder of its own."""
 
-    def __init__(self, catalog: Catalog, reader: ModelReader, scratch: str | None, *, trust: bool) -> None:
+    def __init__(
+        self, catalog: Catalog, reader: ModelReader, scratch: str | None, tables: Path, *, trust: bool
+    ) -> None:
         self.catalog = catalog
+        self.tables_folder = tables
         self.reader = reader
         self.registrar = Registrar(catalog, reader, trust=trust)
         self._scratch = scratch
@@ -56,7 +59,8 @@ class Backing:
                 shutil.rmtree(scratch, ignore_errors=True)
             raise
         reader = ModelReader(settings.registry_uri, ArtifactStore(root / "artifacts"), debug=settings.debug)
-        return cls(catalog, reader, scratch, trust=settings.trust == "pickle")
+        tables = settings.tables_folder or root / "tables"
+        return cls(catalog, reader, scratch, tables, trust=settings.trust == "pickle")
 
     def close(self) -> None:
         """End the model reader's child process and close the catalog."""

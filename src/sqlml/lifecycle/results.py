@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,20 +10,6 @@ import pyarrow as pa
 from sqlml.catalog.columns import table
 from sqlml.lifecycle.information import FunctionInfo
 from sqlml.query.calls import SUFFIX_OF
-
-
-def like(name: str, pattern: str | None) -> bool:
-    """Whether a name matches a LIKE pattern, in any case.
-
-    Example:
-        >>> like("delay_risk", "DELAY%"), like("species", "delay%"), like("f", None)
-        (True, False, True)
-    """
-    if pattern is None:
-        return True
-    wildcards = {"%": ".*", "_": "."}
-    expression = "".join(wildcards.get(character, re.escape(character)) for character in pattern)
-    return re.fullmatch(expression, name, re.IGNORECASE | re.DOTALL) is not None
 
 
 def functions(held: Sequence[FunctionInfo]) -> pa.Table:

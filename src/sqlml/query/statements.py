@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from sqlglot import Token, TokenType
 
-from sqlml.errors import SyntaxMistake, UnknownOption, did_you_mean, quoted
-from sqlml.query.text import is_word, outermost, parts, statements, tokenize
+from sqlml.query.reader import IN_QUOTES, Known, Reader, check_known
+from sqlml.query.tables import TableStatement, read_table_statement
+from sqlml.query.text import is_word, outermost, statements, tokenize
 from sqlml.types import NULL_POLICIES, STRATEGIES, Output
 
 GENERIC: Mapping[str, Output] = {
@@ -69,7 +70,7 @@ class Query:
     text: str
 
 
-Statement = CreateFunction | DropFunction | ShowFunctions | DescribeFunction | ExplainPredict | Query
+Statement = CreateFunction | DropFunction | ShowFunctions | DescribeFunction | TableStatement | ExplainPredict | Query
 
 
 def mentions(text: str, functions: frozenset[str]) -> bool:
@@ -83,9 +84,10 @@ def mentions(text: str, functions: frozenset[str]) -> bool:
     return bool(
         words & functions
         or words & GENERIC.keys()
-        or words & {"ml", "sqlml"}
+        or words & {"ml", "sqlml", "predictions"}
         or {"function", "model"} <= words
         or "functions" in words
+        or ("prediction" in words and words & {"table", "tables"})
         or ("function" in words and words & {"describe", "desc", "drop"})
     )
 
@@ -104,18 +106,21 @@ def read(text: str, dialect: str) -> list[Statement]:
 
 
 def _read_one(text: str, tokens: Sequence[Token]) -> Statement:
-    words = [token.text.casefold() if token.token_type != TokenType.STRING else "" for token in tokens[:6]]
+    table_statement = read_table_statement(text, tokens)
+    if table_statement is not None:
+        return table_statement
+    words = [token.text.casefold() if token.token_type not in IN_QUOTES else "" for token in tokens[:6]]
     match words:
         case ["create", "or", "replace", "function", *_] if _using_model(tokens):
-            return _create(_Reader("CREATE FUNCTION", text, tokens[4:]), replace=True)
+            return _create(Reader("CREATE FUNCTION", text, tokens[4:]), replace=True)
         case ["create", "function", *_] if _using_model(tokens):
-            return _create(_Reader("CREATE FUNCTION", text, tokens[2:]), replace=False)
+            return _create(Reader("CREATE FUNCTION", text, tokens[2:]), replace=False)
         case ["drop", "function", *_]:
             return _drop(text, tokens)
         case ["show", "functions", *_]:
-            return _show(_Reader("SHOW FUNCTIONS", text, tokens[2:]))
+            return _show(Reader("SHOW FUNCTIONS", text, tokens[2:]))
         case ["describe" | "desc", "function", *_]:
-            reader = _Reader("DESCRIBE FUNCTION", text, tokens[2:])
+            reader = Reader("DESCRIBE FUNCTION", text, tokens[2:])
             statement = DescribeFunction(reader.name("a function's name"))
             reader.end()
             return statement
@@ -128,19 +133,17 @@ def _using_model(tokens: Sequence[Token]) -> bool:
     return any(is_word(one, "using") and is_word(two, "model") for one, two in itertools.pairwise(tokens))
 
 
-def _create(reader: _Reader, *, replace: bool) -> CreateFunction:
+def _create(reader: Reader, *, replace: bool) -> CreateFunction:
     name = reader.name("a function's name")
     reader.word("using")
     reader.word("model")
     reference = reader.string("a model reference in quotes, such as 'models:/name@alias'")
-    options: dict[str, str] = {}
-    if reader.maybe("options"):
-        options = _options(reader)
+    options = reader.options(_OPTIONS) if reader.maybe("options") else {}
     reader.end()
     return CreateFunction(name, reference, replace, options)
 
 
-_OPTIONS: Mapping[str, Sequence[str] | None] = {
+_OPTIONS: Known = {
     "on_null": NULL_POLICIES,
     "strategy": STRATEGIES,
     "comment": None,
@@ -149,33 +152,11 @@ _OPTIONS: Mapping[str, Sequence[str] | None] = {
 
 def check_option(statement: str, key: str, value: str) -> None:
     """Raise UnknownOption unless a function has that option and it takes that value."""
-    if key not in _OPTIONS:
-        suggestion = did_you_mean(key, _OPTIONS)
-        raise UnknownOption(
-            statement=statement, what="option", value=key, valid=quoted(_OPTIONS), suggestion=suggestion
-        )
-    valid = _OPTIONS[key]
-    if valid is not None and value not in valid:
-        raise UnknownOption(
-            statement=statement, what=key, value=value, valid=quoted(valid), suggestion=did_you_mean(value, valid)
-        )
-
-
-def _options(reader: _Reader) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for part in parts(reader.brackets()):
-        shape = "an option as name = 'value'"
-        if len(part) != 3 or part[1].token_type != TokenType.EQ or part[2].token_type != TokenType.STRING:
-            raise SyntaxMistake(statement=reader.statement, expected=shape, found=reader.shown(part))
-        key, value = part[0].text.casefold(), part[2].text
-        value = value if key == "comment" else value.casefold()
-        check_option(reader.statement, key, value)
-        options[key] = value
-    return options
+    check_known(statement, _OPTIONS, key, value)
 
 
 def _drop(text: str, tokens: Sequence[Token]) -> Statement:
-    reader = _Reader("DROP FUNCTION", text, tokens[2:])
+    reader = Reader("DROP FUNCTION", text, tokens[2:])
     if_exists = reader.maybe("if")
     if if_exists:
         reader.word("exists")
@@ -185,59 +166,10 @@ def _drop(text: str, tokens: Sequence[Token]) -> Statement:
     return DropFunction(reader.name("a function's name"), if_exists, text)
 
 
-def _show(reader: _Reader) -> ShowFunctions:
+def _show(reader: Reader) -> ShowFunctions:
     like = reader.string("a pattern in quotes") if reader.maybe("like") else None
     reader.end()
     return ShowFunctions(like)
-
-
-class _Reader:
-    """The rest of a statement, taken off from the front."""
-
-    def __init__(self, statement: str, text: str, tokens: Sequence[Token]) -> None:
-        self.statement = statement
-        self.text = text
-        self.tokens = list(tokens)
-
-    def shown(self, tokens: Sequence[Token]) -> str:
-        return f"'{self.text[tokens[0].start : tokens[-1].end + 1]}'" if tokens else "the end of the statement"
-
-    def fail(self, expected: str) -> SyntaxMistake:
-        return SyntaxMistake(statement=self.statement, expected=expected, found=self.shown(self.tokens[:1]))
-
-    def name(self, expected: str) -> str:
-        if not self.tokens or self.tokens[0].token_type in (TokenType.STRING, TokenType.NUMBER, TokenType.L_PAREN):
-            raise self.fail(expected)
-        return str(self.tokens.pop(0).text)
-
-    def word(self, word: str) -> None:
-        if not self.maybe(word):
-            raise self.fail(word.upper())
-
-    def maybe(self, word: str) -> bool:
-        if self.tokens and is_word(self.tokens[0], word):
-            self.tokens.pop(0)
-            return True
-        return False
-
-    def string(self, expected: str) -> str:
-        if not self.tokens or self.tokens[0].token_type != TokenType.STRING:
-            raise self.fail(expected)
-        return str(self.tokens.pop(0).text)
-
-    def brackets(self) -> list[Token]:
-        if not self.tokens or self.tokens[0].token_type != TokenType.L_PAREN:
-            raise self.fail("'('")
-        for i, token in enumerate(self.tokens):
-            if token.token_type == TokenType.R_PAREN:
-                inside = self.tokens[1:i]
-                del self.tokens[: i + 1]
-                return inside
-        raise SyntaxMistake(statement=self.statement, expected="')'", found="the end of the statement")
-
-    def end(self) -> None:
-        if self.tokens:
-            raise self.fail("the end of the statement")
 
 
 _MODIFIERS = ("or", "replace", "temp", "temporary", "if", "not", "exists", "unique", "recursive")

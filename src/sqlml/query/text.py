@@ -7,6 +7,7 @@ rest is not always what the engine was given, and an engine's newer syntax is no
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,3 +154,17 @@ def scalar_literal(value: Any, dialect: str = "duckdb") -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     return literal(value, dialect) if isinstance(value, str) else repr(value)
+
+
+def is_like(name: str, pattern: str | None) -> bool:
+    """Whether a name matches a LIKE pattern, in any case.
+
+    Example:
+        >>> is_like("delay_risk", "DELAY%"), is_like("species", "delay%"), is_like("f", None)
+        (True, False, True)
+    """
+    if pattern is None:
+        return True
+    wildcards = {"%": ".*", "_": "."}
+    expression = "".join(wildcards.get(character, re.escape(character)) for character in pattern)
+    return re.fullmatch(expression, name, re.IGNORECASE | re.DOTALL) is not None

@@ -12,24 +12,30 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, TableFeatures, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from sqlml.errors import BadTableFile, TableBusy, TableMissing, TableUnreadable
+from sqlml.errors import BadTableFile, TableBusy, TableMissing, TableMoved, TableUnreadable, TableUnwritable
+from sqlml.tables.columns import alike
 from sqlml.tables.failpoints import point
 
 LOG = "_delta_log"
 _KEY = "sqlml"
 _TRIES = 50
 _LONGEST_WAIT = 2.0
+_AT_ONCE = 8
+# Whoever opens a table reads the commits since its last checkpoint: a tenth of the default's, for one per window.
+_CHECKPOINT_EVERY = "10"
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,6 @@ def create(root: Path, schema: pa.Schema, partition_by: Sequence[str] = (), comm
         partition_by: those that its files don't hold.
         comment: shown by whoever describes it.
     """
-    if (root / LOG).is_dir():
-        return
     root.mkdir(parents=True, exist_ok=True)
     try:
         DeltaTable.create(
@@ -72,6 +76,7 @@ def create(root: Path, schema: pa.Schema, partition_by: Sequence[str] = (), comm
             partition_by=list(partition_by),
             name=root.name,
             description=comment,
+            configuration={"delta.checkpointInterval": _CHECKPOINT_EVERY},
             # With tries of its own, the one that comes second writes the schema over the table of the first.
             commit_properties=CommitProperties(max_commit_retries=0),
         )
@@ -82,21 +87,68 @@ def create(root: Path, schema: pa.Schema, partition_by: Sequence[str] = (), comm
     _sync(root)
 
 
-def open_table(root: Path, version: int | None = None) -> DeltaTable:
-    """The table as it is now, or was at a version.
+def open_table(root: Path, at: int | datetime | None = None) -> DeltaTable:
+    """The table as it is now, or was at a version or moment.
 
     Raises:
-        TableMissing: there is none, or no such version.
+        TableMissing: there is none, or there was none then.
         TableUnreadable: its log is damaged.
     """
     try:
-        return DeltaTable(root, version=version)
+        table = DeltaTable(root, version=at if isinstance(at, int) else None)
+        if isinstance(at, datetime):
+            _load(table, at)
+        return table
     except TableNotFoundError as error:
         raise TableMissing(path=root) from error
     except DeltaError as error:
-        if version is not None:
-            raise TableMissing(path=f"{root} at version {version}") from error
-        raise TableUnreadable(path=root, reason=str(error).splitlines()[0]) from error
+        if at is not None:
+            when = f"at version {at}" if isinstance(at, int) else f"at {at.isoformat()}"
+            raise TableMissing(path=f"{root} {when}") from error
+        raise TableUnreadable(path=root, reason=_line(error)) from error
+
+
+def _load(table: DeltaTable, moment: datetime) -> None:
+    """Go to the last version that was there at a moment; raises DeltaError if the table is younger."""
+    before = [commit["version"] for commit in table.history() if commit["timestamp"] <= moment.timestamp() * 1000]
+    if not before:
+        raise DeltaError("the table is younger")
+    table.load_as_version(max(before))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A version of a table: its files, by their paths below `root`, with the number of rows in each."""
+
+    root: Path
+    version: int
+    schema: pa.Schema
+    partitions: tuple[str, ...]
+    files: Mapping[str, int]
+
+
+def snapshot(root: Path, at: int | datetime | None = None) -> Snapshot:
+    """The table as it is now, or was at a version or moment; raises TableMissing, TableUnreadable."""
+    table = open_table(root, at)
+    partitions = tuple(table.metadata().partition_columns)
+    return Snapshot(root, table.version(), pa.schema(table.schema()), partitions, files(table))
+
+
+def is_last(root: Path, version: int) -> bool:
+    """Whether no commit has come after a version; asks the folder, and doesn't read the log."""
+    return not (root / LOG / f"{version + 1:020}.json").exists()
+
+
+def commits(root: Path, after: int) -> list[Commit]:
+    """The commits of `publish` after a version, oldest first; raises TableMissing, TableUnreadable."""
+    table = open_table(root)
+    new = table.version() - after
+    found = table.history(new) if new > 0 else []
+    return [
+        Commit(commit["version"], False, {**json.loads(commit[_KEY]), "at": commit["timestamp"]})
+        for commit in reversed(found)
+        if _KEY in commit and commit["version"] > after
+    ]
 
 
 def files(table: DeltaTable) -> dict[str, int]:
@@ -114,6 +166,10 @@ def publish(
     number: int,
     replaces: Callable[[str], bool],
     metadata: Mapping[str, Any],
+    rows: int | None = None,
+    at: int | None = None,
+    schema: pa.Schema | None = None,
+    is_change: bool = True,
 ) -> Commit:
     """Put files into the table in the place of others, in one commit, unless that was done already.
 
@@ -124,57 +180,112 @@ def publish(
         number: 1, and more for each time that the same work is to be done anew.
         replaces: says of a path in the table whether it goes out.
         metadata: kept with the commit.
+        rows: how many rows the files must have, all together.
+        at: the version that this was made from, where any other one would make it wrong.
+        schema: the table's columns from now on; its files all go out then.
+        is_change: whether rows come or go; they don't where files are put together.
 
     Raises:
+        TableMoved: the table is not at the version `at` any more; nothing was published.
         BadTableFile: a file that is not there, or not as the table is; nothing was published.
         TableBusy: others published again and again meanwhile; nothing was published.
         TableMissing: there is no table.
     """
     table = open_table(root)
     partitions = list(table.metadata().partition_columns)
-    columns = {one.name: one.type for one in pa.schema(table.schema()) if one.name not in partitions}
-    adds = [_checked(root, columns, partitions, file) for file in added]
-    for folder in {root / parent for file in added for parent in Path(file.path).parents}:
-        _sync(folder)
+    columns = {one.name: one.type for one in schema or pa.schema(table.schema()) if one.name not in partitions}
+    # Waiting for the disk is most of it.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        checked = pool.map(lambda file: _checked(root, columns, partitions, file, is_change), added)
+        found = list(checked)
+        list(pool.map(_sync, {root / parent for file in added for parent in Path(file.path).parents}))
+    adds = [add for add, count in found if count]
+    if rows is not None and rows != sum(count for _, count in found):
+        reason = f"its new files have {sum(count for _, count in found):,} rows, and {rows:,} were written"
+        raise BadTableFile(path=root, reason=reason)
     for attempt in range(_TRIES):
         if (table.transaction_version(app_id) or 0) >= number:
-            return _found(table, app_id)
-        now = int(time.time() * 1000)
-        removes = [RemoveAction(path, True, now) for path in files(table) if replaces(path)]
+            return _durable(root, _found(table, app_id))
+        if at is not None and table.version() != at:
+            raise TableMoved(path=root, at=at, version=table.version())
         held = {**metadata, "app_id": app_id, "number": number}
         wanted = table.version() + 1
+        properties = CommitProperties(
+            custom_metadata={_KEY: json.dumps(held)},
+            # Its own tries would put the files into a version that was not looked at.
+            max_commit_retries=0,
+            app_transactions=[Transaction(app_id, number)],
+        )
         point("before commit")
         try:
-            table.create_write_transaction(
-                [*removes, *adds],
-                mode="append",
-                schema=table.schema(),
-                partition_by=partitions,
-                # Its own tries would put the files into a version that was not looked at.
-                commit_properties=CommitProperties(
-                    custom_metadata={_KEY: json.dumps(held)},
-                    max_commit_retries=0,
-                    app_transactions=[Transaction(app_id, number)],
-                ),
-            )
+            if schema is None:
+                now = int(time.time() * 1000)
+                removes = [RemoveAction(path, is_change, now) for path in files(table) if replaces(path)]
+                _commit(table, [*removes, *adds], "append", pa.schema(table.schema()), partitions, properties)
+            else:
+                _commit(table, adds, "overwrite", schema, partitions, properties)
         except CommitFailedError:
             time.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.01 * 2**attempt)))
             table = open_table(root)
-        except Exception:
+        except Exception as error:
             # Whether it was written is not known, but to the table.
             table = open_table(root)
             if (table.transaction_version(app_id) or 0) < number:
-                raise
-            found = _found(table, app_id)
-            return _durable(root, replace(found, made=True))
+                raise TableUnwritable(path=root, reason=_line(error)) from error
+            there = _found(table, app_id)
+            return _durable(root, replace(there, made=there.metadata.get("run_id") == metadata.get("run_id")))
         else:
             return _durable(root, Commit(wanted, True, held))
     raise TableBusy(path=root, tries=_TRIES)
 
 
+def allow(root: Path, schema: pa.Schema) -> int:
+    """Let the table have columns of these types from now on; gives its version.
+
+    One kind of timestamp is a feature that a table has to name.
+    """
+    table = open_table(root)
+    features = table.protocol().writer_features or []
+    if any(_has_local_time(one.type) for one in schema) and "timestampNtz" not in features:
+        table.alter.add_feature(
+            TableFeatures.TimestampWithoutTimezone,
+            allow_protocol_versions_increase=True,
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
+        table = open_table(root)
+    return int(table.version())
+
+
+def _has_local_time(type_: pa.DataType) -> bool:
+    if pa.types.is_timestamp(type_):
+        return type_.tz is None
+    return any(_has_local_time(type_.field(i).type) for i in range(type_.num_fields))
+
+
+def _commit(
+    table: DeltaTable,
+    actions: Sequence[AddAction | RemoveAction],
+    mode: str,
+    schema: pa.Schema,
+    partitions: list[str],
+    properties: CommitProperties,
+) -> None:
+    table.create_write_transaction(
+        list(actions), mode=mode, schema=schema, partition_by=partitions, commit_properties=properties
+    )
+
+
+def _line(error: BaseException) -> str:
+    """The first line of what somebody else says."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def _durable(root: Path, commit: Commit) -> Commit:
     point("after commit")
-    _sync(root / LOG / f"{commit.version:020}.json")
+    entry = root / LOG / f"{commit.version:020}.json"
+    # That of a commit long ago may be a part of a checkpoint by now.
+    if entry.exists():
+        _sync(entry)
     _sync(root / LOG)
     return commit
 
@@ -189,8 +300,10 @@ def _found(table: DeltaTable, app_id: str) -> Commit:
     return Commit(table.version(), False, {})
 
 
-def _checked(root: Path, wanted: Mapping[str, pa.DataType], partitions: list[str], file: DataFile) -> AddAction:
-    """A file as the log names it, once it is what the table says and on the disk; raises BadTableFile."""
+def _checked(
+    root: Path, wanted: Mapping[str, pa.DataType], partitions: list[str], file: DataFile, is_change: bool
+) -> tuple[AddAction, int]:
+    """A file as the log names it, and its rows, once it is what the table says and on the disk; raises BadTableFile."""
     path = root / file.path
     try:
         footer = pq.ParquetFile(path)
@@ -200,15 +313,17 @@ def _checked(root: Path, wanted: Mapping[str, pa.DataType], partitions: list[str
     if list(file.partition) != partitions:
         raise BadTableFile(path=path, reason=f"it needs the values of the partition columns {partitions}")
     for name in wanted.keys() | found.keys():
-        if found.get(name) != wanted.get(name):
+        if name not in found or name not in wanted or not alike(found[name], wanted[name]):
             reason = (
                 f"its column '{name}' is {found.get(name, 'missing')}, and the table's {wanted.get(name, 'is none')}"
             )
             raise BadTableFile(path=path, reason=reason)
     _sync(path)
     size = path.stat()
-    stats = json.dumps({"numRecords": footer.metadata.num_rows})
-    return AddAction(file.path, size.st_size, dict(file.partition), int(size.st_mtime * 1000), True, stats)
+    rows = footer.metadata.num_rows
+    stats = json.dumps({"numRecords": rows})
+    changed = int(size.st_mtime * 1000)
+    return AddAction(file.path, size.st_size, dict(file.partition), changed, is_change, stats), rows
 
 
 def _sync(path: Path) -> None:

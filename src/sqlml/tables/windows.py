@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal, get_args
@@ -203,7 +203,7 @@ def due(
     *,
     first: Bound,
     until: Bound,
-    done: frozenset[str] | set[str],
+    done: Collection[str],
     lookback: Interval | None = None,
     most: int | None = None,
 ) -> list[Window]:

@@ -1,0 +1,128 @@
+"""A statement becomes a Plan on one engine: what its calls mean is in the catalog, its columns the engine knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlml.catalog import Snapshot
+from sqlml.engines.engine import Column, Engine, Refused
+from sqlml.lifecycle.backing import Backing
+from sqlml.models.description import Description
+from sqlml.planner import Plan, Target, plan_query, split_target
+from sqlml.query.calls import SUFFIXES, find_calls
+from sqlml.query.items import unnamed
+from sqlml.query.passes.ml_predict import Predicted, expand_ml_predict
+from sqlml.query.statements import keeps_text
+from sqlml.query.text import numbered_placeholders, tokenize
+from sqlml.types import Output
+
+
+class Planning:
+    """Plans statements for an engine, and makes ready what they call."""
+
+    def __init__(self, engine: Engine, backing: Backing) -> None:
+        self._engine = engine
+        self._backing = backing
+
+    def plan(self, text: str, *, jvm: bool = True, pinned: Snapshot | None = None) -> Plan:
+        """What a statement would do.
+
+        Args:
+            text: one statement.
+            jvm: whether functions may be classes of the engine's JVM.
+            pinned: the catalog whose versions answer; else as it is now.
+
+        Raises:
+            SqlmlError: whatever stands against the statement.
+        """
+        dialect = self._engine.dialect
+        expanded = expand_ml_predict(text, dialect, self._predicted)
+        rewrites = ["ML.PREDICT became a subquery with calls"] if expanded != text else []
+        tokens = tokenize(expanded, dialect)
+        if tokens is None:
+            return Plan(text, text, (), (), self._engine.name)
+        numbered = numbered_placeholders(expanded, tokens)
+        if numbered != expanded:
+            tokens = tokenize(numbered, dialect) or []
+        snapshot = pinned or self._backing.catalog.snapshot()
+        calls = find_calls(numbered, tokens, sql_names(snapshot), dialect)
+        if not calls:
+            return Plan(text, text, (), (), self._engine.name)
+        if pinned is None:
+            for call in calls:
+                if call.generic:
+                    self._ensure(call.target)
+            snapshot = self._backing.catalog.snapshot()
+        return plan_query(
+            numbered,
+            calls,
+            snapshot,
+            columns_of=_Remembered(self._engine).columns,
+            callable_name=self._callable_name,
+            written=self._engine.call,
+            engine=self._engine.name,
+            dialect=dialect,
+            rewrites=rewrites,
+            unnamed=unnamed(tokens, [call.span.start for call in calls]),
+            stored=keeps_text(numbered, dialect),
+            jvm=jvm and self._engine.has_jvm,
+        )
+
+    def open(self, plan: Plan) -> None:
+        """Make what a plan calls ready: a model that can't be loaded is one clear error, and not a query's failure."""
+        for call in plan.calls:
+            self._backing.answerer(call.target).open()
+            self._engine.open(call.name)
+
+    def _predicted(self, target: str) -> Predicted:
+        """What ML.PREDICT must know of a model."""
+        self._ensure(target)
+        name, alias, number = split_target(target)
+        snapshot = self._backing.catalog.snapshot()
+        function = snapshot.function(name)
+        model = snapshot.versions[function.version_id].model
+        version = snapshot.versions[function.version_id]
+        if alias:
+            version = snapshot.versions[snapshot.aliases[(model, alias)]]
+        elif number:
+            version = snapshot.version_named(model, number) or version
+        held = Description.from_json(version.description)
+        return Predicted(function.name, held.label or "label", held.classes, "proba" in held.outputs())
+
+    def _ensure(self, target: str) -> None:
+        name, alias, number = split_target(target)
+        if alias is not None or number is not None:
+            snapshot = self._backing.catalog.snapshot()
+            model = snapshot.versions[snapshot.function(name).version_id].model
+            self._backing.registrar.ensure(model, alias=alias, version=number)
+
+    def _callable_name(self, target: Target, outputs: Sequence[Output], as_row: bool) -> tuple[str, Target]:
+        try:
+            return self._engine.register(self._backing.answerer(target), outputs, as_row=as_row), target
+        except Refused as why:
+            who = "the JVM" if target.strategy == "jvm" else "an expression"
+            other = replace(target, strategy="kernel", reason=f"{who} can't: {why}")
+            return self._engine.register(self._backing.answerer(other), outputs, as_row=as_row), other
+
+
+class _Remembered:
+    """The engine's columns of a query, asked once a statement."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._held: dict[str, Sequence[Column]] = {}
+
+    def columns(self, query: str) -> Sequence[Column]:
+        if query not in self._held:
+            self._held[query] = self._engine.columns(query)
+        return self._held[query]
+
+
+def sql_names(snapshot: Snapshot) -> dict[str, tuple[str, Output]]:
+    """Each SQL name of each function, casefolded, with the function and the output that it asks for."""
+    return {
+        f"{function.name}{suffix}".casefold(): (function.name, output)
+        for function in snapshot.functions.values()
+        for suffix, output in SUFFIXES.items()
+    }

@@ -1,0 +1,204 @@
+"""The prediction tables of a project, as one session sees them: declared, refreshed, looked at, dropped."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sqlml.catalog.table_records import PredictionTable
+from sqlml.errors import BadDeclaration, BadRefresh, UnknownTable
+from sqlml.query.snapshots import references
+from sqlml.query.tables import (
+    Bound,
+    CreatePredictionTable,
+    DescribePredictionTable,
+    DropPredictionTable,
+    RefreshPredictionTable,
+    ShowPredictionTables,
+    TableStatement,
+)
+from sqlml.query.text import is_like
+from sqlml.tables import answers, delta
+from sqlml.tables.desk import Desk
+from sqlml.tables.reading import Table
+from sqlml.tables.refresh import Prepared, Progress, Refreshed, Request, prepare, reconcile, refresh, statement_of
+from sqlml.tables.schedule import order
+
+
+class Predictions:
+    """What a session does with prediction tables."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def answer(self, statement: TableStatement) -> pa.Table:
+        """Do what a statement says; gives what there is to show of it. Raises SqlmlError."""
+        match statement:
+            case CreatePredictionTable():
+                made = self.create(statement)
+                return answers.created(made, needs_full=made.needs_full)
+            case RefreshPredictionTable(name, start, end, full):
+                return answers.refreshed(self.refresh(name, Request(start=start, end=end, full=full)))
+            case ShowPredictionTables(pattern):
+                tables = [one for one in self.desk.tables.all() if is_like(one.name, pattern)]
+                return answers.shown([(one, self.desk.tables.windows(one.name)) for one in tables])
+            case DescribePredictionTable(name):
+                table, prepared = self.prepared(name)
+                return answers.described(table, prepared, self.desk.tables.windows(name))
+            case DropPredictionTable(name, if_exists):
+                if if_exists and self.known(name) is None:
+                    return answers.dropped("")
+                self.drop(name)
+                return answers.dropped(name)
+
+    def create(self, statement: CreatePredictionTable, *, file: str | None = None) -> PredictionTable:
+        """Declare a table, or declare it anew; nothing is computed.
+
+        Args:
+            statement: the declaration.
+            file: the project's file that it stands in.
+
+        Raises:
+            TableExists: there is one of that name, and the statement doesn't say OR REPLACE.
+            BadDeclaration: it can't be so.
+            SqlmlError: what stands against its query. Nothing was changed.
+        """
+        prepared = self.check(statement)
+        held, shape = prepared.declared, fingerprint(prepared)
+        before = self.known(statement.name)
+        root = self.desk.folder / statement.name.casefold() if before is None else Path(before.path)
+        if before is None:
+            _make_room(root, statement.name)
+        else:
+            self._check_partitions(before, prepared, root)
+        if before is not None and not (root / delta.LOG).is_dir():
+            # Its files are gone: what the catalog knows of them is true no more.
+            self.desk.tables.drop(before.name)
+            before = None
+        changed_shape = before is not None and before.fingerprint != shape
+        self.desk.tables.put(
+            statement.name,
+            text=statement.text,
+            query=statement.query,
+            dialect=held.dialect,
+            engine=statement.options.get("engine"),
+            schedule=statement.cron,
+            zone=str(held.zone),
+            file=file,
+            path=str(root),
+            fingerprint=shape,
+            needs_full=changed_shape or (before is not None and before.needs_full),
+            replace=statement.replace,
+        )
+        delta.create(root, prepared.schema, held.partitions, statement.options.get("comment"))
+        return self.desk.tables.get(statement.name)
+
+    def check(self, statement: CreatePredictionTable) -> Prepared:
+        """Plan a declaration's query and check its clauses, changing nothing; raises what `create` does."""
+        self._check_cycle(statement)
+        table = PredictionTable(
+            name=statement.name,
+            text=statement.text,
+            query=statement.query,
+            dialect=self.desk.engine.dialect,
+            engine=None,
+            schedule=None,
+            zone=None,
+            file=None,
+            path="",
+            fingerprint="",
+            synced_version=-1,
+            needs_full=False,
+            created_at=datetime.min,
+            updated_at=datetime.min,
+        )
+        return prepare(self.desk, table, statement)
+
+    def known(self, name: str) -> PredictionTable | None:
+        """The table of that name, if there is one."""
+        try:
+            return self.desk.tables.get(name)
+        except UnknownTable:
+            return None
+
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Each table, with the tables that its query reads."""
+        return {one.name.casefold(): references(one.query, one.dialect) for one in self.desk.tables.all()}
+
+    def refresh(self, name: str, request: Request, progress: Progress | None = None) -> Refreshed:
+        """Bring a table up to date; see `sqlml.tables.refresh`."""
+        return refresh(self.desk, name, request, progress)
+
+    def refresh_range(self, name: str, start: Any, end: Any, **options: Any) -> Refreshed:
+        """The same, of a range of Python's values."""
+        if (start is None) != (end is None):
+            raise BadRefresh(table=name, reason="a range has a start and an end")
+        return self.refresh(name, Request(start=_written(start), end=_written(end), **options))
+
+    def prepared(self, name: str) -> tuple[PredictionTable, Prepared]:
+        """A table whose runs are all accounted for, and its declaration against the data as they are."""
+        reconcile(self.desk, self.desk.tables.get(name))
+        table = self.desk.tables.get(name)
+        return table, prepare(self.desk, table, statement_of(table))
+
+    def drop(self, name: str) -> None:
+        """Forget a table and take its files away; raises UnknownTable. Its runs are remembered."""
+        root = Path(self.desk.tables.get(name).path)
+        self.desk.tables.drop(name)
+        if root.is_dir():
+            gone = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
+            root.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+
+    def table(self, name: str, at: int | datetime | None = None) -> Table:
+        """A version of a table for Python; raises UnknownTable, TableMissing."""
+        held = self.desk.tables.get(name)
+        return Table(held.name, Path(held.path), at)
+
+    def _check_cycle(self, statement: CreatePredictionTable) -> None:
+        own = references(statement.query, self.desk.engine.dialect)
+        order({**self.reads(), statement.name.casefold(): own})
+
+    def _check_partitions(self, before: PredictionTable, prepared: Prepared, root: Path) -> None:
+        """A table keeps its partitions; one that was never filled is made anew."""
+        if not (root / delta.LOG).is_dir():
+            return
+        held = delta.snapshot(root)
+        if held.partitions == prepared.declared.partitions:
+            return
+        if held.files:
+            reason = f"it is partitioned by ({', '.join(held.partitions)}), which stays so: DROP it first"
+            raise BadDeclaration(table=before.name, reason=reason)
+        shutil.rmtree(root)
+
+
+def _written(value: Any) -> Bound | None:
+    """A bound as a statement would have it."""
+    if value is None:
+        return None
+    if isinstance(value, int):
+        return Bound("integer", str(value))
+    return Bound("text", value.isoformat() if isinstance(value, date) else str(value))
+
+
+def fingerprint(prepared: Prepared) -> str:
+    """What changes when windows that are published can't stand beside new ones."""
+    shape = (prepared.declared.shape, [(field.name, str(field.type)) for field in prepared.schema])
+    return hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
+
+
+def _make_room(root: Path, name: str) -> None:
+    """Refuse a folder that holds something; an empty table is what a declaration that was cut short has left."""
+    if not root.exists() or not any(root.iterdir()):
+        return
+    if (root / delta.LOG).is_dir() and not delta.snapshot(root).files and not delta.commits(root, -1):
+        shutil.rmtree(root)
+        return
+    reason = f"its folder '{root}' holds something already: move it away, or choose another name"
+    raise BadDeclaration(table=name, reason=reason)

@@ -1,0 +1,461 @@
+"""A refresh: which windows of a table are to be computed, and one run for each, the versions pinned for all of them."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sqlml.catalog import Snapshot
+from sqlml.catalog.table_records import PredictionTable, Refresh, Run, TableWindow
+from sqlml.errors import BadRefresh, CatalogUnreachable, RefreshFailed, SchemaDrift, SqlmlError
+from sqlml.planner import Plan
+from sqlml.query.statements import read
+from sqlml.query.tables import Bound as Written
+from sqlml.query.tables import CreatePredictionTable
+from sqlml.query.text import identifier
+from sqlml.tables import delta
+from sqlml.tables.declaration import Declared, bound, declared, now_as
+from sqlml.tables.desk import Desk
+from sqlml.tables.job import Job, table_schema, versions_of
+from sqlml.tables.layout import key_of
+from sqlml.tables.running import FULL, Work, run, take_in
+from sqlml.tables.windows import Bound, Interval, Window, Windows, due
+
+_BEAT_SECONDS = 20.0
+_SILENT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What of a table to compute; nothing said: what is missing, and the lookback.
+
+    Attributes:
+        start: with `end`, the range whose windows are computed anew.
+        full: everything is computed aside, and takes the table's place in one commit.
+        stale: the windows that an older query or another version has made, computed anew.
+        resume: of the same range, what an earlier refresh that failed has not published.
+        keep_failed: whether rows that fail an audit are kept for a look.
+        jobs: how many windows at a time.
+        scheduled_for: the moment of the schedule that this answers; what is done for it is not done again.
+        now: the moment up to which rows are looked for; None: this one.
+    """
+
+    start: Written | None = None
+    end: Written | None = None
+    full: bool = False
+    stale: bool = False
+    resume: bool = False
+    keep_failed: bool = False
+    jobs: int = 1
+    scheduled_for: datetime | None = None
+    now: datetime | None = None
+
+    @property
+    def kind(self) -> str:
+        """As the catalog calls it."""
+        if self.full:
+            return "full"
+        return "stale" if self.stale else "range" if self.start else "due"
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What became of a refresh: its runs, in the order of their windows; `done_by` another that did the same before."""
+
+    refresh_id: str
+    table: str
+    kind: str
+    runs: tuple[Run, ...]
+    done_by: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows were published."""
+        return sum(one.rows_out or 0 for one in self.runs)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table's declaration against the data and models as they are: what each window of a refresh has in common."""
+
+    table: PredictionTable
+    declared: Declared
+    text: str
+    plan: Plan
+    pinned: Snapshot
+    found: pa.Schema
+
+    @property
+    def versions(self) -> dict[str, dict[str, str]]:
+        """The versions that answer."""
+        return versions_of(self.plan)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns that its table should have."""
+        return table_schema(self.declared.schema, self.versions)
+
+
+@dataclass
+class Progress:
+    """Told of each run as it ends, and of how many there are."""
+
+    planned: Callable[[int], None] = field(default=lambda _: None)
+    ended: Callable[[Run], None] = field(default=lambda _: None)
+
+
+def statement_of(table: PredictionTable) -> CreatePredictionTable:
+    """A table's declaration, read again."""
+    (found,) = read(table.text, table.dialect)
+    assert isinstance(found, CreatePredictionTable)
+    return found
+
+
+def prepare(desk: Desk, table: PredictionTable, statement: CreatePredictionTable | None = None) -> Prepared:
+    """Plan a table's query and check its declaration, writing nothing; raises SqlmlError."""
+    statement = statement or statement_of(table)
+    text = desk.reading.readable(statement.query)
+    # Once to know which versions it names, some of which may be new to the catalog; once with these pinned.
+    desk.planning.plan(text)
+    pinned = desk.snapshot()
+    plan = desk.planning.plan(text, pinned=pinned)
+    found = desk.engine.schema(plan.sql)
+    held = declared(statement, found, table.dialect, desk.time_zone)
+    return Prepared(table, held, text, plan, pinned, found)
+
+
+def refresh(desk: Desk, name: str, request: Request, progress: Progress | None = None) -> Refreshed:
+    """Bring a table up to date.
+
+    Args:
+        desk: with whom.
+        name: the table.
+        request: which windows.
+        progress: told of each run.
+
+    Raises:
+        UnknownTable: there is none of that name.
+        BadRefresh: the table has no such windows, or must be rebuilt.
+        SchemaDrift: its query gives other columns than the table has.
+        RefreshFailed: some windows were not published; the first error is its cause.
+        SqlmlError: what else stood against it. What was published before stays.
+    """
+    progress = progress or Progress()
+    table = desk.tables.get(name)
+    root = Path(table.path)
+    reconcile(desk, table)
+    begun, is_fresh = desk.tables.begin_refresh(_record(table, request))
+    if not is_fresh:
+        return Refreshed(begun.refresh_id, table.name, begun.kind, (), done_by=begun.refresh_id)
+    runs: list[Run] = []
+    try:
+        with _beating(desk, begun.refresh_id):
+            prepared = prepare(desk, table)
+            is_full = request.full or (table.needs_full and not desk.tables.windows(table.name))
+            _check(table, prepared, root, is_full)
+            work = _work(desk, prepared, request, root, is_full=is_full)
+            progress.planned(len(work))
+            job = Job(
+                prepared.declared,
+                root,
+                begun.refresh_id,
+                prepared.schema,
+                prepared.found,
+                prepared.versions,
+                prepared.declared.reads,
+                request.keep_failed,
+            )
+            _run_all(desk, job, prepared, work, request, progress, runs)
+    except BaseException as error:
+        said = str(error) if isinstance(error, SqlmlError | OSError) else "it was interrupted"
+        with _unless_unreachable():
+            desk.tables.finish_refresh(begun.refresh_id, "failed", said)
+        raise
+    if is_full and table.needs_full:
+        desk.tables.set_full(table.name, False)
+    desk.tables.finish_refresh(begun.refresh_id, "done")
+    return Refreshed(begun.refresh_id, table.name, begun.kind, tuple(runs))
+
+
+def reconcile(desk: Desk, table: PredictionTable) -> None:
+    """Have the catalog know what happened where nobody could say so: runs that were killed, commits they had made."""
+    root = Path(table.path)
+    if (root / delta.LOG).is_dir():
+        take_in(desk, table.name, root)
+    elif table.synced_version < 0:
+        return
+    desk.tables.close_lost(table.name, is_dead)
+
+
+def is_dead(held: Refresh) -> bool:
+    """Whether the process of a refresh is gone; one on another machine is, if it was not heard of for minutes."""
+    if held.host == socket.gethostname():
+        try:
+            os.kill(held.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+    return datetime.now(UTC) - held.heartbeat_at > _SILENT
+
+
+def _record(table: PredictionTable, request: Request) -> Refresh:
+    now = datetime.now(UTC)
+    return Refresh(
+        refresh_id=str(uuid.uuid4()),
+        table_name=table.name,
+        kind=request.kind,
+        range_from=request.start.text if request.start else None,
+        range_to=request.end.text if request.end else None,
+        scheduled_for=request.scheduled_for,
+        attempt=1,
+        windows=0,
+        started_at=now,
+        finished_at=None,
+        outcome="running",
+        error=None,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        heartbeat_at=now,
+    )
+
+
+@contextmanager
+def _unless_unreachable() -> Iterator[None]:
+    """What the catalog can't be told now, it finds out by itself later."""
+    try:
+        yield
+    except CatalogUnreachable:
+        return
+
+
+@contextmanager
+def _beating(desk: Desk, refresh_id: str) -> Iterator[None]:
+    """Say now and then that this is still at work, for whoever can't see the process."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(_BEAT_SECONDS):
+            with _unless_unreachable():
+                desk.tables.beat(refresh_id)
+
+    thread = threading.Thread(target=beat, name="sqlml-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _check(table: PredictionTable, prepared: Prepared, root: Path, is_full: bool) -> None:
+    """Have the table there, with the columns that the query gives."""
+    if table.synced_version < 0:
+        held = prepared.declared
+        delta.create(root, prepared.schema, held.partitions, held.statement.options.get("comment"))
+    if is_full:
+        return
+    if table.needs_full:
+        reason = f"it was declared anew, with other columns or windows: REFRESH PREDICTION TABLE {table.name} FULL"
+        raise BadRefresh(table=table.name, reason=f"{reason} rebuilds it")
+    there = delta.snapshot(root).schema
+    for name in there.names:
+        if name not in prepared.schema.names:
+            raise SchemaDrift(table=table.name, column=name, what="is missing")
+    for name in prepared.schema.names:
+        if name not in there.names:
+            raise SchemaDrift(table=table.name, column=name, what="is new")
+
+
+def _work(desk: Desk, prepared: Prepared, request: Request, root: Path, *, is_full: bool) -> list[Work]:
+    held = prepared.declared
+    known = desk.tables.windows(held.name)
+    windows = windows_to_do(desk, prepared, request, known, is_full=is_full)
+    if is_full:
+        table = delta.open_table(root)
+        number = (table.transaction_version(f"sqlml/{held.name.casefold()}/{FULL}") or 0) + 1
+        return [Work(tuple(windows), number, is_full=True, at=table.version())]
+    return [Work((one,), known[key_of(one)].number + 1 if key_of(one) in known else 1) for one in windows]
+
+
+def windows_to_do(
+    desk: Desk, prepared: Prepared, request: Request, known: dict[str, TableWindow], *, is_full: bool
+) -> Sequence[Window | None]:
+    """The windows that a request means, in order; of a table without windows, the whole.
+
+    Raises:
+        BadRefresh: a range of a table that has no windows.
+        BadWindow: a range that is none of the column's.
+    """
+    held = prepared.declared
+    if held.windows is None:
+        if request.start is not None:
+            reason = "it has no INCREMENTAL clause, and is computed as a whole: leave FROM and TO out"
+            raise BadRefresh(table=held.name, reason=reason)
+        if request.stale and not is_full and not stale(prepared, known):
+            return []
+        return [None]
+    if request.stale and not is_full:
+        keys = stale(prepared, known)
+        return sorted(window_of(held.windows, key) for key in keys)
+    if request.start is not None and request.end is not None:
+        start, end = (bound(one, held.windows.kind, held.zone) for one in (request.start, request.end))
+        return _unpublished(desk, held, request, list(held.windows.between(start, end)))
+    span = _span(desk, prepared, request.now or datetime.now(UTC))
+    if span is None:
+        return []
+    first, until = span
+    if is_full:
+        return due(held.windows, first=first, until=until, done=set())
+    most = held.catch_up
+    found = due(
+        held.windows,
+        first=first,
+        until=until,
+        done=known.keys(),
+        # Of integers nobody knows whether the last window is whole, so that it is computed again.
+        lookback=held.lookback or (Interval(1, None) if held.windows.kind == "integer" else None),
+        most=None if most == -1 else most,
+    )
+    missing = [one for one in found if one.key not in known]
+    return [one for one in found if one not in missing[:-1]] if most == -1 else found
+
+
+def _unpublished(desk: Desk, held: Declared, request: Request, windows: list[Window]) -> list[Window]:
+    """Of a range's windows those that the refreshes of the same range have not published since one of them was done."""
+    if not request.resume:
+        return windows
+    done: set[str] = set()
+    for before in desk.tables.refreshes(held.name, limit=None):
+        same = (request.start and request.start.text, request.end and request.end.text)
+        if before.kind != "range" or (before.range_from, before.range_to) != same or before.outcome == "running":
+            continue
+        if before.outcome == "done":
+            break
+        runs = desk.tables.runs(held.name, refresh_id=before.refresh_id)
+        done |= {one.window_key for one in runs if one.outcome in ("published", "already")}
+    return [one for one in windows if one.key not in done]
+
+
+def _span(desk: Desk, prepared: Prepared, now: datetime) -> tuple[Bound, Bound] | None:
+    """From where to where there can be whole windows with rows; None where the query has none."""
+    held = prepared.declared
+    assert held.windows is not None
+    name = identifier(str(held.column), desk.engine.dialect)
+    query = f"SELECT min({name}) AS a, max({name}) AS b FROM ({prepared.plan.sql}\n) AS __sqlml_query"
+    (row,) = [row for batch in desk.engine.batches(query, 10) for row in batch.to_pylist()]
+    if row["a"] is None:
+        return None
+    least, most = (_as_bound(row[one]) for one in "ab")
+    first = held.first if held.first is not None else least
+    end = held.windows.of(most).end
+    moment = now_as(held.windows.kind, held.zone, now)
+    until = end if moment is None else min(end, moment)
+    return (first, until) if first < until else None  # type: ignore[operator]
+
+
+def _as_bound(value: Any) -> Bound:
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else value
+
+
+def window_of(windows: Windows, key: str) -> Window:
+    """A window by its key."""
+    start, end = (bound(Written("text", text), windows.kind, UTC) for text in key.split("/"))
+    return Window(start, end)
+
+
+def stale(prepared: Prepared, known: dict[str, TableWindow]) -> dict[str, str]:
+    """The windows that another query, or another version of a model, has made; and what it was."""
+    now = prepared.versions
+    found = {}
+    for key, held in known.items():
+        if held.query_hash != prepared.declared.query_hash:
+            found[key] = "the query has changed"
+            continue
+        before = {name: (one["version"], one["digest"]) for name, one in held.versions.items()}
+        moved = [
+            f"{name} {before[name][0]} -> {one['version']}" if name in before else f"{name} is new"
+            for name, one in now.items()
+            if before.get(name) != (one["version"], one["digest"])
+        ]
+        if moved:
+            found[key] = ", ".join(moved)
+    return found
+
+
+def _run_all(
+    desk: Desk, job: Job, prepared: Prepared, work: list[Work], request: Request, progress: Progress, runs: list[Run]
+) -> None:
+    """Each piece of work on a desk of its own, so many at a time; after the first failure none is begun."""
+    if not work:
+        return
+    desk.planning.open(prepared.plan)
+    if request.jobs <= 1 or len(work) == 1:
+        for place, one in enumerate(work):
+            try:
+                runs.append(run(desk, job, prepared.plan, one, request.scheduled_for))
+            except SqlmlError as error:
+                raise _failed(job, work, place, error) from error
+            progress.ended(runs[-1])
+        return
+    _run_side_by_side(desk, job, prepared, work, request, progress, runs)
+
+
+def _run_side_by_side(
+    desk: Desk, job: Job, prepared: Prepared, work: list[Work], request: Request, progress: Progress, runs: list[Run]
+) -> None:
+    desks: queue.SimpleQueue[tuple[Desk, Plan]] = queue.SimpleQueue()
+    others = [desk.another() for _ in range(min(request.jobs, len(work)))]
+    for other in others:
+        desks.put((other, other.planning.plan(prepared.text, pinned=prepared.pinned)))
+
+    def one(piece: Work) -> Run:
+        mine, plan = desks.get()
+        try:
+            return run(mine, job, plan, piece, request.scheduled_for)
+        finally:
+            desks.put((mine, plan))
+
+    try:
+        with ThreadPoolExecutor(len(others)) as pool:
+            futures: list[Future[Run]] = [pool.submit(one, piece) for piece in work]
+            for future in futures:
+                future.add_done_callback(lambda done: _tell(done, progress))
+            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:
+                future.cancel()
+        runs += [future.result() for future in futures if not future.cancelled() and future.exception() is None]
+        for place, future in enumerate(futures):
+            if not future.cancelled() and (error := future.exception()) is not None:
+                if isinstance(error, SqlmlError):
+                    raise _failed(job, work, place, error, len(work) - len(runs)) from error
+                raise error
+    finally:
+        for other in others:
+            other.engine.close()
+
+
+def _tell(done: Future[Run], progress: Progress) -> None:
+    if not done.cancelled() and done.exception() is None:
+        progress.ended(done.result())
+
+
+def _failed(job: Job, work: list[Work], place: int, error: SqlmlError, failed: int | None = None) -> SqlmlError:
+    """Of several windows, how many are missing now; of one, its own error."""
+    if len(work) == 1:
+        return error
+    window = work[place].windows[0]
+    count = len(work) - place if failed is None else failed
+    return RefreshFailed(failed=count, count=len(work), table=job.name, window=window, reason=error)
