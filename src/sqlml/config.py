@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     lineage: str | None = None
     debug: bool = False
     spark: SparkSettings = SparkSettings()
+    sources: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("tables")
     @classmethod
@@ -78,6 +79,12 @@ class Settings(BaseSettings):
     def state_folder(self) -> Path | None:
         """Where the catalog and the artifacts lie; None for a project in memory."""
         return None if self.project is None else self.project / STATE_FOLDER
+
+    @property
+    def source_paths(self) -> dict[str, str]:
+        """The section `[sources]`: tables that are Parquet files, by name; a relative path from the project folder."""
+        here = self.project or Path.cwd()
+        return {name: path if "://" in path else str(here / path) for name, path in self.sources.items()}
 
     @property
     def tables_folder(self) -> Path | None:
@@ -177,12 +184,12 @@ def _read_project_file(path: Path) -> dict[str, Any]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise BadSetting(key=str(path), value="its text", reason=f"it is no TOML ({error})") from error
-    sections = {"sqlml", "spark"}
+    sections = {"sqlml", "spark", "sources"}
     for section in document:
         if section not in sections:
             raise UnknownSetting(where=path.name, key=section, suggestion=did_you_mean(section, sections))
     values: dict[str, Any] = document.get("sqlml", {})
-    known = set(Settings.model_fields) - {"spark"}
+    known = set(Settings.model_fields) - {"spark", "sources"}
     for key in values:
         if key not in known:
             raise UnknownSetting(where=f"{path.name} [sqlml]", key=key, suggestion=did_you_mean(key, known))
@@ -190,4 +197,4 @@ def _read_project_file(path: Path) -> dict[str, Any]:
         if key not in SparkSettings.model_fields:
             suggestion = did_you_mean(key, SparkSettings.model_fields)
             raise UnknownSetting(where=f"{path.name} [spark]", key=key, suggestion=suggestion)
-    return {**values, "spark": document["spark"]} if "spark" in document else values
+    return values | {section: document[section] for section in ("spark", "sources") if section in document}

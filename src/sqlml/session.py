@@ -7,13 +7,14 @@ import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from sqlml.catalog import Proof, Snapshot
+from sqlml.catalog import Proof, Run, Snapshot
 from sqlml.config import Settings, load_settings
 from sqlml.engines import engine_over, open_engine
 from sqlml.engines.engine import Engine, Parameters, Written
@@ -44,8 +45,9 @@ from sqlml.query.statements import (
 from sqlml.query.text import is_like
 
 if TYPE_CHECKING:
+    from sqlml.tables.asked import Refreshed, RefreshPlan
     from sqlml.tables.predictions import Predictions
-    from sqlml.tables.refresh import Refreshed
+    from sqlml.tables.reading import Table
 
 
 def connect(
@@ -80,6 +82,8 @@ def connect(
     else:
         opened = engine_over(target, held)
     try:
+        for name, path in held.source_paths.items():
+            opened.add_source(name, path)
         return Session(held, opened, Backing.open(held))
     except BaseException:
         opened.close()
@@ -88,6 +92,31 @@ def connect(
 
 _NEVER = -1
 """The revision of what nothing was done for yet."""
+
+
+def table(
+    name: str,
+    *,
+    version: int | None = None,
+    timestamp: datetime | None = None,
+    project: str | Path | None = None,
+    **settings: Any,
+) -> Table:
+    """A prediction table for Python, as it is now or was: `sqlml.table("name").to_pandas()`.
+
+    Args:
+        name: the table.
+        version: as of that version.
+        timestamp: as of that moment; one without a zone is in the settings' `time_zone`.
+        project: the project folder; else the nearest one above the working directory.
+        **settings: any key of `sqlml.toml`.
+
+    Raises:
+        UnknownTable: there is none of that name.
+        TableMissing: it has no such version.
+    """
+    with connect(project=project, publish="needed", **settings) as db:
+        return db.table(name, version=version, timestamp=timestamp)
 
 
 class Session:
@@ -273,6 +302,8 @@ class Session:
         resume: bool = False,
         keep_failed: bool = False,
         jobs: int = 1,
+        scheduled_for: datetime | None = None,
+        told: Callable[[Run], None] = lambda _: None,
     ) -> Refreshed:
         """Bring a prediction table up to date; with nothing said, what is missing of it, and its lookback.
 
@@ -285,14 +316,33 @@ class Session:
             resume: of the same range, what a refresh that failed has not published.
             keep_failed: rows that fail an audit are kept for a look.
             jobs: how many windows at a time.
+            scheduled_for: the moment of the schedule that this answers; what is done for it is not done again.
+            told: is called with each run that ends.
 
         Raises:
             UnknownTable: there is none of that name.
             TableError: what stands against it, or some windows; what was published before stays.
         """
         return self.predictions.refresh_range(
-            name, start, end, full=full, stale=stale, resume=resume, keep_failed=keep_failed, jobs=jobs
+            name,
+            start,
+            end,
+            told=told,
+            full=full,
+            stale=stale,
+            resume=resume,
+            keep_failed=keep_failed,
+            jobs=jobs,
+            scheduled_for=scheduled_for,
         )
+
+    def table(self, name: str, *, version: int | None = None, timestamp: datetime | None = None) -> Table:
+        """A prediction table for Python, as it is now or was; see `sqlml.table`."""
+        return self.predictions.table(name, version=version, timestamp=timestamp)
+
+    def plan_refresh(self, name: str, **options: Any) -> RefreshPlan:
+        """What `refresh` would do with the same arguments, without doing it."""
+        return self.predictions.plan_refresh(name, **options)
 
     def _rows(self, text: str, params: Parameters) -> Any:
         try:

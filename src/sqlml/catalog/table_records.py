@@ -103,6 +103,14 @@ class Run:
     published_by: str | None
     error: str | None
 
+    def __str__(self) -> str:
+        ends = {
+            "published": f"published {self.rows_out or 0:,} rows in {self.seconds or 0.0:.2f} s",
+            "already": f"was published by run {self.published_by} already",
+            "failed": f"failed: {self.error}",
+        }
+        return f"{self.table_name} {self.window_key}: {ends.get(self.outcome, self.outcome)}"
+
 
 Record = TypeVar("Record", PredictionTable, TableWindow, Refresh, Run)
 

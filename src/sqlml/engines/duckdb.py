@@ -97,6 +97,7 @@ class DuckDBEngine(Engine):
         self._shared = shared or _Shared(connection.cursor())
         self._shared.users += 1
         self._macros: set[str] = set()
+        self._sources: dict[str, str] = {}
         self._closed = False
         if owned:
             # So that a data frame in the caller's variables is found from inside our own call.
@@ -304,6 +305,15 @@ class DuckDBEngine(Engine):
             mark = f"CREATE OR REPLACE TABLE {CATALOG}.main.{_MARK} AS SELECT {literal(self._shared.token)} AS session"
             _do(owner, mark)
 
+    def add_source(self, name: str, path: str) -> None:
+        files = f"{path}/**/*.parquet" if Path(path).is_dir() else path
+        with self._mapped():
+            _do(
+                self.connection,
+                f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS FROM read_parquet({literal(files)})",
+            )
+        self._sources[name] = path
+
     def show_files(self, name: str, files: Files, *, file_names: str | None = None) -> str:
         query = select_files(files, file_names)
         if self.in_transaction():
@@ -407,13 +417,16 @@ class DuckDBEngine(Engine):
         self.connection.interrupt()
 
     def cursor(self) -> DuckDBEngine:
-        return DuckDBEngine(
+        made = DuckDBEngine(
             self.connection.cursor(),
             owned=True,
             time_zone=self._time_zone,
             native=self._native_setting,
             shared=self._shared,
         )
+        for name, path in self._sources.items():
+            made.add_source(name, path)
+        return made
 
     def close(self) -> None:
         if self._closed:

@@ -152,6 +152,14 @@ class Engine(ABC):
         """Make the catalog's tables readable as `sqlml.<name>`."""
 
     @abstractmethod
+    def add_source(self, name: str, path: str) -> None:
+        """Make Parquet files readable as a table of that name: a file, or a folder and what is below it.
+
+        Raises:
+            EngineError: there are none.
+        """
+
+    @abstractmethod
     def show_files(self, name: str, files: Files, *, file_names: str | None = None) -> str:
         """Make files readable as a table; gives what stands for it in a FROM clause.
 

@@ -316,6 +316,10 @@ class SparkEngine(Engine):
             self._shown.add(table)
         return view
 
+    def add_source(self, name: str, path: str) -> None:
+        with self._mapped():
+            self.session.read.parquet(path).createOrReplaceTempView(identifier(name, "spark"))
+
     def show_files(self, name: str, files: Files, *, file_names: str | None = None) -> str:
         view = identifier(f"__sqlml_{self._token}_{name}", "spark")
         with self._mapped():

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from sqlml.catalog.table_records import PredictionTable, TableWindow
-from sqlml.tables.refresh import Prepared, Refreshed
+from sqlml.tables.asked import Refreshed
+from sqlml.tables.refresh import Prepared
 
 _TEXT = pa.string()
 _RUNS = pa.schema(

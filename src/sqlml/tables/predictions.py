@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import shutil
 import uuid
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from sqlml.catalog.table_records import PredictionTable
+from sqlml.catalog.table_records import PredictionTable, Run
 from sqlml.errors import BadDeclaration, BadRefresh, UnknownTable
 from sqlml.query.snapshots import references
 from sqlml.query.tables import (
@@ -25,9 +27,10 @@ from sqlml.query.tables import (
 )
 from sqlml.query.text import is_like
 from sqlml.tables import answers, delta
+from sqlml.tables.asked import Progress, Refreshed, RefreshPlan, Request
 from sqlml.tables.desk import Desk
 from sqlml.tables.reading import Table
-from sqlml.tables.refresh import Prepared, Progress, Refreshed, Request, prepare, reconcile, refresh, statement_of
+from sqlml.tables.refresh import Prepared, plan_refresh, prepare, reconcile, refresh, statement_of
 from sqlml.tables.schedule import order
 
 
@@ -135,11 +138,15 @@ class Predictions:
         """Bring a table up to date; see `sqlml.tables.refresh`."""
         return refresh(self.desk, name, request, progress)
 
-    def refresh_range(self, name: str, start: Any, end: Any, **options: Any) -> Refreshed:
-        """The same, of a range of Python's values."""
-        if (start is None) != (end is None):
-            raise BadRefresh(table=name, reason="a range has a start and an end")
-        return self.refresh(name, Request(start=_written(start), end=_written(end), **options))
+    def plan_refresh(self, name: str, start: Any = None, end: Any = None, **options: Any) -> RefreshPlan:
+        """What a refresh would do, without doing it; raises what it does."""
+        return plan_refresh(self.desk, name, _request(name, start, end, options))
+
+    def refresh_range(
+        self, name: str, start: Any, end: Any, told: Callable[[Run], None] = lambda _: None, **options: Any
+    ) -> Refreshed:
+        """The same, of a range of Python's values; `told` is called with each run that ends."""
+        return self.refresh(name, _request(name, start, end, options), Progress(ended=told))
 
     def prepared(self, name: str) -> tuple[PredictionTable, Prepared]:
         """A table whose runs are all accounted for, and its declaration against the data as they are."""
@@ -156,10 +163,12 @@ class Predictions:
             root.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
 
-    def table(self, name: str, at: int | datetime | None = None) -> Table:
+    def table(self, name: str, *, version: int | None = None, timestamp: datetime | None = None) -> Table:
         """A version of a table for Python; raises UnknownTable, TableMissing."""
         held = self.desk.tables.get(name)
-        return Table(held.name, Path(held.path), at)
+        if timestamp is not None and timestamp.tzinfo is None:
+            timestamp = timestamp.replace(tzinfo=ZoneInfo(self.desk.time_zone))
+        return Table(held.name, Path(held.path), version if version is not None else timestamp)
 
     def _check_cycle(self, statement: CreatePredictionTable) -> None:
         own = references(statement.query, self.desk.engine.dialect)
@@ -176,6 +185,12 @@ class Predictions:
             reason = f"it is partitioned by ({', '.join(held.partitions)}), which stays so: DROP it first"
             raise BadDeclaration(table=before.name, reason=reason)
         shutil.rmtree(root)
+
+
+def _request(name: str, start: Any, end: Any, options: Mapping[str, Any]) -> Request:
+    if (start is None) != (end is None):
+        raise BadRefresh(table=name, reason="a range has a start and an end")
+    return Request(start=_written(start), end=_written(end), **options)
 
 
 def _written(value: Any) -> Bound | None:

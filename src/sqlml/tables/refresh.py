@@ -7,10 +7,10 @@ import queue
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from sqlml.query.tables import Bound as Written
 from sqlml.query.tables import CreatePredictionTable
 from sqlml.query.text import identifier
 from sqlml.tables import delta
+from sqlml.tables.asked import Progress, Refreshed, RefreshPlan, Request
 from sqlml.tables.declaration import Declared, bound, declared, now_as
 from sqlml.tables.desk import Desk
 from sqlml.tables.job import Job, table_schema, versions_of
@@ -35,55 +36,6 @@ from sqlml.tables.windows import Bound, Interval, Window, Windows, due
 
 _BEAT_SECONDS = 20.0
 _SILENT = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What of a table to compute; nothing said: what is missing, and the lookback.
-
-    Attributes:
-        start: with `end`, the range whose windows are computed anew.
-        full: everything is computed aside, and takes the table's place in one commit.
-        stale: the windows that an older query or another version has made, computed anew.
-        resume: of the same range, what an earlier refresh that failed has not published.
-        keep_failed: whether rows that fail an audit are kept for a look.
-        jobs: how many windows at a time.
-        scheduled_for: the moment of the schedule that this answers; what is done for it is not done again.
-        now: the moment up to which rows are looked for; None: this one.
-    """
-
-    start: Written | None = None
-    end: Written | None = None
-    full: bool = False
-    stale: bool = False
-    resume: bool = False
-    keep_failed: bool = False
-    jobs: int = 1
-    scheduled_for: datetime | None = None
-    now: datetime | None = None
-
-    @property
-    def kind(self) -> str:
-        """As the catalog calls it."""
-        if self.full:
-            return "full"
-        return "stale" if self.stale else "range" if self.start else "due"
-
-
-@dataclass(frozen=True)
-class Refreshed:
-    """What became of a refresh: its runs, in the order of their windows; `done_by` another that did the same before."""
-
-    refresh_id: str
-    table: str
-    kind: str
-    runs: tuple[Run, ...]
-    done_by: str | None = None
-
-    @property
-    def rows(self) -> int:
-        """How many rows were published."""
-        return sum(one.rows_out or 0 for one in self.runs)
 
 
 @dataclass(frozen=True)
@@ -106,14 +58,6 @@ class Prepared:
     def schema(self) -> pa.Schema:
         """The columns that its table should have."""
         return table_schema(self.declared.schema, self.versions)
-
-
-@dataclass
-class Progress:
-    """Told of each run as it ends, and of how many there are."""
-
-    planned: Callable[[int], None] = field(default=lambda _: None)
-    ended: Callable[[Run], None] = field(default=lambda _: None)
 
 
 def statement_of(table: PredictionTable) -> CreatePredictionTable:
@@ -187,6 +131,32 @@ def refresh(desk: Desk, name: str, request: Request, progress: Progress | None =
         desk.tables.set_full(table.name, False)
     desk.tables.finish_refresh(begun.refresh_id, "done")
     return Refreshed(begun.refresh_id, table.name, begun.kind, tuple(runs))
+
+
+def plan_refresh(desk: Desk, name: str, request: Request) -> RefreshPlan:
+    """What `refresh` would do, without doing it; raises what it does."""
+    table = desk.tables.get(name)
+    root = Path(table.path)
+    reconcile(desk, table)
+    prepared = prepare(desk, table)
+    is_full = request.full or (table.needs_full and not desk.tables.windows(table.name))
+    if (root / delta.LOG).is_dir():
+        _check(table, prepared, root, is_full)
+    windows = windows_to_do(desk, prepared, request, desk.tables.windows(table.name), is_full=is_full)
+    job = Job(prepared.declared, root, "", prepared.schema, prepared.found, prepared.versions)
+    first = windows[0] if windows else None
+    sql = job.select(prepared.plan, first, "the run's id", datetime.now(UTC), desk.engine.dialect)
+    return RefreshPlan(
+        table=table.name,
+        kind=request.kind,
+        engine=desk.engine.name,
+        path=table.path,
+        windows=tuple(key_of(one) for one in windows),
+        is_full=is_full,
+        versions=prepared.versions,
+        plan=prepared.plan,
+        sql=sql,
+    )
 
 
 def reconcile(desk: Desk, table: PredictionTable) -> None:
