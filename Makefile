@@ -75,7 +75,7 @@ $(BIN)/python:
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[dev,demo,models,fast,catboost,jvm,lightgbm,lineage,onnx,spark,tables,xgboost]'
+	$(PIP_INSTALL) -e '.[dev,demo,models,fast,catboost,jvm,lightgbm,lineage,onnx,polars,spark,tables,xgboost]'
 	@touch $@
 
 # Airflow asks for other versions of what sqlml stands on: it calls sqlml as a command, and never imports it.

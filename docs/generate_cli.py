@@ -33,9 +33,10 @@ HEAD = """\
 |---|---|
 | 0 | done; also where whoever reads the output has read enough (`sqlml sql ... \\| head`) |
 | 1 | an error of sqlml, of the engine or of a file, in one sentence; `sqlml doctor` found something broken |
-| 2 | the command line is wrong |
+| 2 | the command line is wrong; `sqlml plan --check` found a difference |
 | 70 | a bug in sqlml |
 | 130 | interrupted with Ctrl-C; the running statement is stopped first |
+| 143 | `sqlml tables refresh` was ended by SIGTERM; the running windows are stopped and recorded first |
 
 ## The forms of a result
 

@@ -85,10 +85,10 @@ def answers(session, calls, table):
     return list(found.values())
 
 
-def test_it_says_what_it_does_and_asks_five_questions(demo):
+def test_it_says_what_it_does_and_asks_its_questions(demo):
     said = demo.first
     assert "336,776 flights, 26,115 hours of weather, 3,322 planes, 344 penguins" in said
-    assert re.findall(r"^(\d)\. ", said, re.MULTILINE) == list("12345")
+    assert re.findall(r"^(\d)\. ", said, re.MULTILINE) == list("123456")
     assert f"cd {demo.folder}" in said
     auc = float(re.search(r"delay_risk 1: AUC (\d\.\d+) on 107,489 flights", said)[1])
     assert 0.65 < auc < 0.8, "better would be a leak"
@@ -98,7 +98,7 @@ def test_all_of_it_lies_in_its_folder(demo):
     folder = demo.folder
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert {path.name for path in folder.iterdir()} == {
-        ".gitignore", ".sqlml", "flights.duckdb", "mlartifacts", "mlflow.db", "sql", "sqlml.toml", "udfs",
+        ".gitignore", ".sqlml", "flights.duckdb", "mlartifacts", "mlflow.db", "sql", "sqlml.toml", "tables", "udfs",
     }  # fmt: skip
 
 
@@ -147,9 +147,31 @@ def test_species_answers_as_the_model_does(session, estimators):
     np.testing.assert_allclose(np.column_stack(proba), model.predict_proba(rows), rtol=1e-9, atol=0)
 
 
+def test_the_prediction_table_holds_what_the_model_says_of_each_flight(demo, session):
+    assert f"delay_risk_daily: {FLIGHTS:,} predictions in 12 windows" in demo.first
+    keys = "time_hour, carrier, flight, tailnum, origin"
+    table = f"SELECT {keys}, risk FROM predictions.delay_risk_daily ORDER BY ALL"
+    asked = f"SELECT {keys}, delay_risk_score(f) AS risk FROM flights_ready AS f ORDER BY ALL"
+    kept, now = (session.sql(text).to_arrow_table() for text in (table, asked))
+    assert kept.num_rows == FLIGHTS
+    assert kept == now.cast(kept.schema)
+
+
+def test_what_its_files_declare_is_what_there_is(session):
+    assert {change.action for change in session.plan_project()} == {"unchanged"}
+
+
+def test_without_the_extra_there_is_no_prediction_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo_data, "has_tables", lambda: False)
+    made = demo_data.make_project(tmp_path)
+    assert "sql/1_risk_by_carrier.sql" in made
+    assert not [name for name in made if name in demo_data.OF_PREDICTED]
+    assert "predictions." not in "".join(path.read_text() for path in tmp_path.glob("sql/*.sql"))
+
+
 def test_a_second_run_uses_what_is_there(demo):
     assert demo.first.count("there already") == 0
-    assert demo.second.count("there already") == 6
+    assert demo.second.count("there already") == 7
     assert "AUC" not in demo.second
     assert demo.artifacts[0] == demo.artifacts[1]
 

@@ -29,6 +29,16 @@ def readers_folder(tmp_path_factory):
     return folder
 
 
+def test_the_readme_s_prediction_table_is_filled_and_read(readers_folder):
+    program = "".join(blocks("README.md", "python")[:2])
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=readers_folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sightings: 3 windows published, 344 rows" in done.stdout
+    assert "[110 rows x 6 columns]" in done.stdout
+
+
 def test_the_readme_s_commands_run(readers_folder):
     from palmerpenguins import load_penguins
 

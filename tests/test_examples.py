@@ -46,10 +46,15 @@ def test_quickstart(tmp_path, environment):
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory, environment):
-    """The notebook after it was run in the demo's folder."""
+def demo(tmp_path_factory, environment):
+    """The demo's folder, in which the notebooks are run."""
     folder = tmp_path_factory.mktemp("demo")
     run(folder, environment, "-m", "sqlml", "demo", ".", "--rows", "2000")
+    return folder
+
+
+def ran(demo, environment, name):
+    """A notebook after it was run."""
     code = (
         "import nbformat, sys\n"
         "from nbclient import NotebookClient\n"
@@ -58,8 +63,18 @@ def notebook(tmp_path_factory, environment):
         "nbformat.write(notebook, 'ran.ipynb')\n"
     )
     # In a process of its own: a kernel's client warns of its own event loop.
-    run(folder, environment, "-c", code, str(EXAMPLES / "analyst.ipynb"))
-    return nbformat.read(folder / "ran.ipynb", 4)
+    run(demo, environment, "-c", code, str(EXAMPLES / name))
+    return nbformat.read(demo / "ran.ipynb", 4)
+
+
+@pytest.fixture(scope="module")
+def notebook(demo, environment):
+    return ran(demo, environment, "analyst.ipynb")
+
+
+@pytest.fixture(scope="module")
+def predictions(demo, environment):
+    return ran(demo, environment, "predictions.ipynb")
 
 
 def outputs(notebook):
@@ -67,7 +82,7 @@ def outputs(notebook):
 
 
 def test_the_notebook_draws_two_pictures(notebook):
-    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) == 2
+    assert sum(map(is_picture, outputs(notebook))) == 2
 
 
 def test_the_notebook_finds_sqlml_as_exact_as_the_model(notebook):
@@ -81,8 +96,34 @@ def test_the_notebook_warns_of_nothing(notebook):
     assert [output.text for output in outputs(notebook) if output.get("name") == "stderr"] == []
 
 
-def test_the_notebook_is_kept_without_outputs():
-    assert outputs(nbformat.read(EXAMPLES / "analyst.ipynb", 4)) == []
+def test_the_notebook_of_tables_draws_four_pictures_each_with_a_sentence_below(predictions):
+    drawn = [cell.outputs for cell in predictions.cells if any(map(is_picture, cell.get("outputs", [])))]
+    assert len(drawn) == 4
+    for shown in drawn:
+        assert is_picture(shown[0])
+        assert re.fullmatch(r"[A-Z][^\n]+\.\n", shown[1].text)
+
+
+def is_picture(output):
+    return "image/png" in output.get("data", {})
+
+
+def test_the_notebook_of_tables_restates_a_quarter_by_a_second_version(predictions):
+    said = "".join(output.get("text", "") for output in outputs(predictions))
+    assert "None of the 365 days is missing" in said
+    assert "delay_risk: version 1 -> 2" in said
+    assert "12 windows are stale" in said
+    assert "delay_risk_daily: 3 windows published, 84,292 rows" in said
+    assert re.search(r"called the riskiest, so many were late: \d+% by version 1, \d+% by version 2", said)
+
+
+def test_the_notebook_of_tables_warns_of_nothing(predictions):
+    assert [output.text for output in outputs(predictions) if output.get("name") == "stderr"] == []
+
+
+@pytest.mark.parametrize("name", ["analyst.ipynb", "predictions.ipynb"])
+def test_notebooks_are_kept_without_outputs(name):
+    assert outputs(nbformat.read(EXAMPLES / name, 4)) == []
 
 
 def test_no_example_asks_where_it_lies():

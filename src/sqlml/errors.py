@@ -6,6 +6,7 @@
     │   ├── BadSetting
     │   ├── JavaMissing
     │   ├── NoProject
+    │   ├── BadFile
     │   ├── MissingPackage
     │   └── CannotPack
     ├── StatementError              a statement of sqlml's own can't be read
@@ -62,6 +63,7 @@
     │   ├── BadTableFile
     │   ├── TableBusy
     │   ├── TableMoved
+    │   ├── EmptyPartition
     │   ├── BadColumn
     │   ├── TableUnwritable
     │   ├── SchemaDrift
@@ -70,7 +72,10 @@
     │   ├── AuditFailed
     │   ├── RefreshFailed
     │   ├── TableMissing
-    │   └── TableUnreadable
+    │   ├── TableUnreadable
+    │   ├── VersionGone
+    │   ├── RetentionTooShort
+    │   └── ScheduleFailed
     ├── TargetExists                rows were to be written where there is something
     └── EngineError                 the engine refused the statement
 
@@ -179,6 +184,12 @@ class NoProject(SettingsError):
     """A command that needs a project folder ran outside one."""
 
     template = "There is no sqlml.toml in '{folder}' or above it: run 'sqlml init' to make a project."
+
+
+class BadFile(SettingsError):
+    """What a file of the project declares can't be."""
+
+    template = "In '{file}': {reason} Nothing was changed."
 
 
 class MissingPackage(SettingsError):
@@ -526,6 +537,12 @@ class TableMoved(TableError):
     )
 
 
+class EmptyPartition(TableError):
+    """A text without characters, which no folder can be named by."""
+
+    template = "The partition column '{column}' is '' in a row, which readers take for NULL. Nothing was published."
+
+
 class BadColumn(TableError):
     """A column that a table can't have."""
 
@@ -577,13 +594,37 @@ class RefreshFailed(TableError):
 class TableMissing(TableError):
     """No table, or no such version of one."""
 
-    template = "There is no table at '{path}'."
+    template = "There is no table at '{path}'{when}."
 
 
 class TableUnreadable(TableError):
     """A table whose log is damaged."""
 
     template = "The table at '{path}' can't be read: {reason}."
+
+
+class VersionGone(TableError):
+    """An older version of a table, whose files are not all there any more."""
+
+    template = (
+        "Version {version} of the table at '{path}' can't be read any more: {gone} of its {count} files were "
+        "vacuumed. The option 'retention' of its declaration says for how long they are kept."
+    )
+
+
+class RetentionTooShort(TableError):
+    """A vacuum that would take away what the table's declaration keeps."""
+
+    template = (
+        "'{table}' keeps its older versions for {kept}, and '{asked}' is shorter: declare it with "
+        "OPTIONS (retention = '{asked}') first."
+    )
+
+
+class ScheduleFailed(TableError):
+    """Some of the tables that were due were not refreshed."""
+
+    template = "These tables were due and were not refreshed: {tables}."
 
 
 class TargetExists(SqlmlError):

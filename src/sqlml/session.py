@@ -6,6 +6,7 @@ import importlib
 import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from sqlml.catalog import Proof, Run, Snapshot
+from sqlml.catalog import Change, PredictionTable, Proof, Run, Snapshot
 from sqlml.config import Settings, load_settings
 from sqlml.engines import engine_over, open_engine
 from sqlml.engines.engine import Engine, Parameters, Written
@@ -23,12 +24,13 @@ from sqlml.lifecycle import publishing, results
 from sqlml.lifecycle.backing import Backing
 from sqlml.lifecycle.information import FunctionInfo, information
 from sqlml.lifecycle.planning import Planning, sql_names
-from sqlml.lifecycle.project import Change, changes, read_functions
+from sqlml.lifecycle.project import FunctionsPlan, plan_functions
 from sqlml.lifecycle.registration import Move, Options
 from sqlml.lifecycle.verifying import Verified, verify
 from sqlml.lifecycle.writing import write_files
 from sqlml.models.reference import ModelReference
 from sqlml.planner import Plan, Target, current_target
+from sqlml.query.project import DeclaredTable, read_project
 from sqlml.query.statements import (
     GENERIC,
     CreateFunction,
@@ -46,6 +48,7 @@ from sqlml.query.text import is_like
 
 if TYPE_CHECKING:
     from sqlml.tables.asked import Refreshed, RefreshPlan
+    from sqlml.tables.opening import TablesPlan
     from sqlml.tables.predictions import Predictions
     from sqlml.tables.reading import Table
 
@@ -75,19 +78,34 @@ def connect(
     if held.debug:
         logging.basicConfig()
         logging.getLogger("sqlml").setLevel(logging.DEBUG)
-    if target is None:
-        opened = open_engine(held)
-    elif isinstance(target, str | Path):
-        opened = open_engine(held, str(target))
-    else:
-        opened = engine_over(target, held)
+    opened = _opened(target, held)
     try:
-        for name, path in held.source_paths.items():
-            opened.add_source(name, path)
         return Session(held, opened, Backing.open(held))
     except BaseException:
         opened.close()
         raise
+
+
+def _opened(target: Any, settings: Settings) -> Engine:
+    """An engine on what `connect` was given, which knows the sources of the settings."""
+    if target is None:
+        opened = open_engine(settings)
+    elif isinstance(target, str | Path):
+        opened = open_engine(settings, str(target))
+    else:
+        opened = engine_over(target, settings)
+    try:
+        for name, path in settings.source_paths.items():
+            try:
+                opened.add_source(name, path)
+            except EngineError as error:
+                # Whoever doesn't ask for it is not to be kept from asking for others.
+                said = str(error).splitlines()[0].rstrip(".")
+                logging.getLogger("sqlml").warning("The source '%s' can't be read: %s.", name, said)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 _NEVER = -1
@@ -131,6 +149,8 @@ class Session:
         self._published_revision = _NEVER
         self._shown_revision: tuple[int, int] | None = None
         self._predictions: Predictions | None = None
+        self._tables_known: list[PredictionTable] = []
+        self._tables_revision = _NEVER
         # Closed at the interpreter's end too: a native function that is left behind is reported as a leak.
         self._finalizer = weakref.finalize(self, _close, engine, None if is_cursor else backing)
         self._publish(backing.catalog.snapshot())
@@ -175,6 +195,7 @@ class Session:
             [(42,)]
         """
         snapshot = self._backing.catalog.snapshot()
+        self._follow_tables(snapshot)
         if not mentions(text, frozenset(sql_names(snapshot))):
             return self._rows(text, params)
         self._publish(snapshot)
@@ -266,6 +287,14 @@ class Session:
                 raise EngineError(message=reason) from error.__cause__
             raise EngineError(message=plan.in_written_names(str(error))) from error.__cause__
 
+    def _follow_tables(self, snapshot: Snapshot) -> None:
+        """Have views that read prediction tables see them as they are now."""
+        if self._tables_revision != snapshot.revision:
+            self._tables_known = self._backing.catalog.predictions.all() if self._engine.keeps_tables else []
+            self._tables_revision = snapshot.revision
+        if self._tables_known:
+            self.predictions.desk.reading.show_latest(self._tables_known)
+
     def _with_tables(self, text: str) -> str:
         """A statement in which each `predictions.<table>` is one complete version of it."""
         if "predictions" not in text.casefold() or not self._backing.catalog.predictions.all():
@@ -276,13 +305,8 @@ class Session:
     def predictions(self) -> Predictions:
         """The prediction tables; raises MissingPackage where the extra `tables` is not installed."""
         if self._predictions is None:
-            try:
-                opening = importlib.import_module("sqlml.tables.opening")
-            except ModuleNotFoundError as error:
-                what, package = "A prediction table", str(error.name)
-                raise MissingPackage(what=what, package=package, extra="tables") from error
             backing = self._backing
-            self._predictions = opening.open_predictions(
+            self._predictions = _tables().open_predictions(
                 self.settings,
                 self._engine,
                 backing.catalog,
@@ -455,25 +479,58 @@ class Session:
         self._publish(self._backing.catalog.snapshot())
         return moves
 
-    def apply(self, *, plan_only: bool = False) -> list[Change]:
-        """Bring the catalog to what the project's `udfs/*.sql` say; gives what changed, or would change.
+    def plan_project(self, *, prune: bool = False) -> list[Change]:
+        """What `apply` would do: everything is validated, and nothing is changed; raises what it does."""
+        return self.apply(plan_only=True, prune=prune)
+
+    def apply(self, *, plan_only: bool = False, prune: bool = False) -> list[Change]:
+        """Bring functions and prediction tables to what the project's files say; gives what that changes.
+
+        Args:
+            plan_only: whether nothing is to be done.
+            prune: whether what a file has declared, and none declares now, is dropped, tables with their data.
 
         Raises:
             NoProject: the session has no project folder.
-            SqlmlError: what stands against a statement; those before it are done.
+            BadFile: what stands against a declaration; nothing was changed.
+            SqlmlError: what else stands against it.
         """
-        statements = read_functions(self.settings.project, self._engine.dialect)
-        snapshot = self._backing.catalog.snapshot()
-        found = changes(snapshot, statements, self._backing.registrar.moved_to)
-        if plan_only:
-            return found
-        for change, (_, statement) in zip(found, statements, strict=True):
-            if change.action in ("create", "change"):
-                replacing = CreateFunction(statement.name, statement.reference, True, statement.options)
-                self._create(replacing, trust_pickle=False)
-            elif change.action == "sync":
-                self.sync(change.name)
-        return found
+        files = read_project(self.settings.project, self._engine.dialect)
+        functions = plan_functions(self._backing.registrar, files.functions, self._engine.owner_of, prune=prune)
+        with ExitStack() as others:
+            tables = self._plan_tables(files.tables, functions, others, prune=prune)
+            if not plan_only:
+                functions.apply()
+                self._publish(self._backing.catalog.snapshot())
+                if tables:
+                    tables.apply()
+                functions.prune()
+                self._publish(self._backing.catalog.snapshot())
+            return [*functions.changes, *(tables.changes if tables else ())]
+
+    def _plan_tables(
+        self, declared: Sequence[DeclaredTable], functions: FunctionsPlan, others: ExitStack, *, prune: bool
+    ) -> TablesPlan | None:
+        """What files change of the tables; sessions on other engines stay open as long as `others`."""
+        if not declared and all(one.file is None for one in self._backing.catalog.predictions.all()):
+            return None
+        opened = {self._engine.dialect: self.predictions}
+
+        def on(engine: str) -> Predictions:
+            if engine not in opened:
+                settings = self.settings.model_copy(update={"engine": engine, "publish": "needed"})
+                other = Session(settings, _opened(None, settings), self._backing, is_cursor=True)
+                opened[engine] = others.enter_context(other).predictions
+            return opened[engine]
+
+        ahead = _tables().Ahead(
+            planning=lambda engine: Planning(engine, self._backing, functions.foreseen),
+            snapshot=functions.foreseen.snapshot,
+            moved=frozenset(functions.foreseen.moved()),
+            dropped=functions.dropped,
+        )
+        planned: TablesPlan = _tables().plan_tables(declared, self.predictions, on, ahead, prune=prune)
+        return planned
 
     def statements(self, name: str, to: str) -> list[str]:
         """What `publish` would run.
@@ -585,6 +642,14 @@ class Session:
             tables: Mapping[str, pa.Table] = self._backing.catalog.tables()
             self._engine.show_catalog(tables)
             self._shown_revision = revision
+
+
+def _tables() -> Any:
+    """The door to prediction tables; raises MissingPackage where the extra `tables` is not installed."""
+    try:
+        return importlib.import_module("sqlml.tables.opening")
+    except ModuleNotFoundError as error:
+        raise MissingPackage(what="A prediction table", package=str(error.name), extra="tables") from error
 
 
 def _close(engine: Engine, backing: Backing | None) -> None:

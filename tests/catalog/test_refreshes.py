@@ -68,6 +68,29 @@ def test_a_moment_whose_process_fell_silent_is_taken_over(tables, refresh, run):
     assert tables.refresh("two").outcome == "running"
 
 
+def test_a_schedule_is_answered_up_to_what_was_done_last(catalog, tables, declare, refresh):
+    assert tables.answered() == {}
+    declare("Other")
+    for number, (outcome, moment) in enumerate([("done", 0), ("done", 2), ("failed", 3), ("done", 1)]):
+        tables.begin_refresh(refresh(f"r{number}", scheduled_for=SLOT + timedelta(days=moment)))
+        tables.finish_refresh(f"r{number}", outcome)
+    assert tables.answered() == {"t": SLOT + timedelta(days=2)}
+
+
+def test_a_refresh_by_hand_answers_what_was_due_before_it(tables, refresh):
+    now = datetime.now(UTC)
+    for kind, outcome in (("range", "done"), ("stale", "done"), ("due", "failed")):
+        tables.begin_refresh(refresh(kind, kind=kind, started_at=now))
+        tables.finish_refresh(kind, outcome)
+    assert tables.answered() == {}
+    tables.begin_refresh(refresh("slot", scheduled_for=SLOT, started_at=now))
+    tables.finish_refresh("slot", "done")
+    assert tables.answered() == {"t": SLOT}
+    tables.begin_refresh(refresh("hand", kind="full", started_at=now))
+    tables.finish_refresh("hand", "done")
+    assert tables.answered() == {"t": now}
+
+
 def test_a_beat_keeps_a_refresh_alive(tables, refresh):
     tables.begin_refresh(refresh("one", scheduled_for=SLOT, heartbeat_at=SLOT))
     assert tables.beat("one")
@@ -84,6 +107,7 @@ def test_a_table_made_anew_has_answered_nothing(tables, declare, refresh):
     # The predecessor's refresh still runs: the two must not write at the same time.
     assert not tables.begin_refresh(refresh("two", scheduled_for=SLOT))[1]
     tables.finish_refresh("one", "done")
+    assert tables.answered() == {}
     found, fresh = tables.begin_refresh(refresh("two", scheduled_for=SLOT))
     assert (found.attempt, fresh) == (2, True)
 

@@ -51,7 +51,7 @@ def test_views_are_typed_without_rows(catalog):
 
 
 def test_functions_show_the_version_behind_them(catalog, add, put):
-    put("Risk", add("3", description=DESCRIPTION), comment="c")
+    put("Risk", add("3", description=DESCRIPTION), comment="c", file="udfs/risk.sql")
     table = catalog.tables()["functions"]
     assert table.schema == SCHEMAS["functions"]
     (row,) = table.to_pylist()
@@ -68,6 +68,7 @@ def test_functions_show_the_version_behind_them(catalog, add, put):
         "strategy": "auto",
         "on_null": "propagate",
         "comment": "c",
+        "file": "udfs/risk.sql",
         "created_at": function.created_at,
         "updated_at": function.updated_at,
     }

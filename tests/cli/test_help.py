@@ -19,6 +19,11 @@ from sqlml.cli.page import as_written
 ROOT = Path(__file__).parents[2]
 THERE = [name for name, command in COMMANDS.items() if importlib.util.find_spec(command.module)]
 PATHS = [[name] for name in THERE] + [["functions", name] for name in ("list", "show", "register", "drop")]
+PATHS += [
+    ["tables", name]
+    for name in ("list", "show", "history", "status", "files", "refresh", "optimize", "vacuum", "export", "drop")
+]
+PATHS += [["schedule", name] for name in ("due", "run", "export")]
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +55,7 @@ def test_the_list_of_commands_says_what_the_command_says(name):
 
 def test_the_root_names_every_exit_code():
     shown = help_of()
-    assert [int(code) for code in re.findall(r"^    (\d+)  ", shown, re.MULTILINE)] == [0, 1, 2, 70, 130]
+    assert [int(code) for code in re.findall(r"^    (\d+)  ", shown, re.MULTILINE)] == [0, 1, 2, 70, 130, 143]
 
 
 def test_no_arguments_print_the_help(command):

@@ -24,7 +24,7 @@ def test_init_makes_a_project_that_works(run, tmp_path, monkeypatch):
     assert load_settings(folder).project == folder
     monkeypatch.chdir(folder)
     assert "42" in run("sql", "--file", "sql/example.sql").stdout
-    assert "no function" in run("apply").stdout
+    assert "declares anything" in run("apply").stdout
     assert run("doctor").returncode == 0
 
 

@@ -170,7 +170,7 @@ def test_apply_is_idempotent(copied):
     (udfs / "a.sql").write_text(
         "CREATE FUNCTION one USING MODEL 'models:/line@champion' OPTIONS (on_null = 'error')", encoding="utf-8"
     )
-    assert actions() == [("change", "one")]
+    assert actions() == [("change", "one"), ("removed", "two")]
     assert copied.function("one").on_null == "error"
     (udfs / "b.sql").write_text("SELECT 1", encoding="utf-8")
     with pytest.raises(sqlml.SqlmlError, match=r"udfs/b\.sql"):

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,9 +18,11 @@ from typing import Any
 
 import pytest
 
+import sqlml
 from sqlml.errors import CannotExport, TableCycle
 from sqlml.tables.exports import Exported, Places, airflow, cron, systemd
 from sqlml.tables.schedule import Schedule
+from tables import small
 
 NIGHTLY = Schedule("30 2 * * *", "America/New_York")
 CHAMPION = (("delay_risk", "models:/delay_risk@champion"), ("old_risk", "models:/old_risk/3"))
@@ -267,6 +270,48 @@ def test_airflow_runs_the_tables_and_tries_again(field):
         [*refresh, "daily", *slot],
         [*refresh, "report", *slot],
     ]
+
+
+# What trains: another version becomes the champion.
+TRAIN = """
+import sys, mlflow
+client = mlflow.MlflowClient(registry_uri=sys.argv[1])
+client.set_registered_model_alias("risk", "champion", client.get_model_version_by_alias("risk", "challenger").version)
+"""
+
+
+@pytest.mark.long
+@needs_airflow
+def test_airflow_refreshes_real_tables_once(world, tmp_path):
+    own = world.whole(tmp_path / "world")
+    project = own.copy(tmp_path / "flights", 'database = "events.duckdb"\n')
+    source = small.events()
+    with sqlml.connect(project=project) as db:
+        small.fill(db, source)
+        scheduled = "SCHEDULE CRON '30 2 * * *' AT TIME ZONE 'America/New_York'"
+        small.declare(db, f"{small.DAILY} {scheduled}")
+        small.declare(db, scheduled, "SELECT count(*) AS n, avg(risk) AS risk FROM predictions.daily", "report")
+    (project / "train.py").write_text(TRAIN)
+    file, train = tmp_path / "dags.py", shlex.join([sys.executable, "train.py", own.registry])
+    words = ["schedule", "export", "--airflow", "--to", str(file), "--train", train, "--project", str(project)]
+    subprocess.run([sys.executable, "-m", "sqlml", *words], check=True, capture_output=True, timeout=60)
+
+    moment = f"{NIGHTLY_DAG}=2024-05-01T06:30:00+00:00"
+    # The same run once more is what a retry, or somebody who clears it, makes of it.
+    answer = Field(tmp_path / "field").run(file.read_text(), moment, moment)
+    assert (answer["errors"], answer["warnings"]) == ({}, [])
+    tasks = ("train", "follow_models", "refresh_daily", "refresh_report")
+    for run in answer["runs"]:
+        assert {name: state for name, (state, _) in run["tasks"].items()} == dict.fromkeys(tasks, "success")
+    with sqlml.connect(project=project) as db:
+        small.same_scores(own, small.frame(db), source, version=2)
+        small.whole(db, column=small.DAY_OF)
+        [report] = db.sql("SELECT n, risk FROM predictions.report").fetchall()
+        assert report == (len(source), pytest.approx(own.score(source, 2).mean()))
+        for name, count in (("daily", small.DAYS), ("report", 1)):
+            assert len(small.commits(small.root_of(db, name))) == count
+            [refresh] = db.predictions.desk.tables.refreshes(name)
+            assert (refresh.outcome, refresh.scheduled_for) == ("done", datetime(2024, 5, 1, 6, 30, tzinfo=UTC))
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, literal, select, update
 
-from sqlml.catalog.schema import refreshes, runs
+from sqlml.catalog.schema import prediction_tables, refreshes, runs
 from sqlml.catalog.table_records import PredictionTable, Refresh, Run, TableWindow, from_row, to_row
 
 LOST = "the process ended before it was finished"
@@ -81,6 +81,24 @@ def read(connection: Connection, statement: Select[Any]) -> list[Refresh]:
 def read_runs(connection: Connection, statement: Select[Any]) -> list[Run]:
     """The runs that a statement selects."""
     return [from_row(Run, row) for row in connection.execute(statement).mappings()]
+
+
+def answered(connection: Connection) -> dict[str, datetime]:
+    """Of each table that is there the last moment of its schedule that a refresh has answered.
+
+    One by hand, of what is due or of everything, answers all moments before it began.
+    """
+    c, table = refreshes.c, prediction_tables.c
+    # A table that was dropped and made anew has answered nothing yet.
+    done = select(c.refresh_id).where(c.table_key == table.key, c.outcome == "done", c.started_at >= table.created_at)
+    by_hand = done.where(c.scheduled_for.is_(None), c.kind.in_(("due", "full")))
+    # The first row of an index each, however many refreshes there were.
+    ways = (
+        done.with_only_columns(c.scheduled_for).where(c.scheduled_for.is_not(None)).order_by(c.scheduled_for.desc()),
+        by_hand.with_only_columns(c.started_at).order_by(c.started_at.desc()),
+    )
+    found = connection.execute(select(table.key, *(way.limit(1).scalar_subquery() for way in ways)))
+    return {key: max(filter(None, moments)) for key, *moments in found if any(moments)}
 
 
 def _last(connection: Connection, key: str, moment: datetime) -> Refresh | None:

@@ -112,12 +112,15 @@ class Run:
         return f"{self.table_name} {self.window_key}: {ends.get(self.outcome, self.outcome)}"
 
 
+# Asked once: a table may have thousands of windows.
+_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (PredictionTable, TableWindow, Refresh, Run)}
+
 Record = TypeVar("Record", PredictionTable, TableWindow, Refresh, Run)
 
 
 def from_row(kind: type[Record], row: Mapping[Any, Any]) -> Record:
     """The record that a row of the database holds."""
-    values = {field.name: row[field.name] for field in fields(kind)}
+    values = {name: row[name] for name in _NAMES[kind]}
     if "versions" in values:
         values["versions"] = LazyJson(values["versions"])
     if "audits" in values:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -27,6 +29,9 @@ _FINDINGS |= {"commit_version", "published_by", "error", "finished_at"}
 class Tables:
     """The prediction tables of a catalog. A table has the same name in any case.
 
+    Attributes:
+        home: the folder that tables lie in, unless they lie elsewhere; None: their paths are kept whole.
+
     Example:
         >>> from sqlml.catalog import Catalog
         >>> with Catalog.open("sqlite://") as catalog:
@@ -36,6 +41,7 @@ class Tables:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.home: Path | None = None
 
     def put(
         self,
@@ -70,7 +76,7 @@ class Tables:
             "schedule": schedule,
             "zone": zone,
             "file": file,
-            "path": path,
+            "path": self._stored(path),
             "fingerprint": fingerprint,
         }
         with self._database.writing() as connection:
@@ -84,6 +90,12 @@ class Tables:
             raise_revision(connection)
         return True
 
+    def _stored(self, path: str) -> str:
+        """A folder below `home` without it: a project that is moved or copied finds its own tables."""
+        if self.home is None or not Path(path).is_relative_to(self.home):
+            return path
+        return Path(path).relative_to(self.home).as_posix()
+
     def get(self, name: str) -> PredictionTable:
         """The table of that name.
 
@@ -91,13 +103,16 @@ class Tables:
             UnknownTable: there is none, with the nearest name (as every method that needs the table).
         """
         with self._database.reading() as connection:
-            return _get(connection, name)
+            return self._placed(_get(connection, name))
 
     def all(self) -> list[PredictionTable]:
         """Every table, by name."""
         with self._database.reading() as connection:
             rows = connection.execute(select(prediction_tables).order_by(prediction_tables.c.key)).mappings().all()
-        return [from_row(PredictionTable, row) for row in rows]
+        return [self._placed(from_row(PredictionTable, row)) for row in rows]
+
+    def _placed(self, table: PredictionTable) -> PredictionTable:
+        return table if self.home is None else replace(table, path=str(self.home / table.path))
 
     def drop(self, name: str) -> None:
         """Forget a table and its windows. Its refreshes and runs are remembered, and its lock stays with its holder."""
@@ -115,10 +130,10 @@ class Tables:
                 _set(connection, table, needs_full=needs_full)
                 raise_activity(connection)
 
-    def windows(self, name: str) -> dict[str, TableWindow]:
-        """The windows that the table has, by their key."""
+    def windows(self, name: str, keys: Collection[str] | None = None) -> dict[str, TableWindow]:
+        """The windows that the table has, by their key; or at least those of some keys that it has."""
         with self._database.reading() as connection:
-            return windows.known(connection, _get(connection, name).name.casefold())
+            return windows.known(connection, _get(connection, name).name.casefold(), keys)
 
     def absorb(
         self, name: str, commit: int, published: Sequence[TableWindow], *, gone: Collection[str] | None = None
@@ -156,6 +171,12 @@ class Tables:
                 raise_activity(connection)
         return begun, fresh
 
+    def plan_refresh(self, refresh_id: str, count: int) -> None:
+        """Record how many windows a refresh is to compute."""
+        with self._database.writing() as connection:
+            connection.execute(update(refreshes).filter_by(refresh_id=refresh_id).values(windows=count))
+            raise_activity(connection)
+
     def finish_refresh(self, refresh_id: str, outcome: str, error: str | None = None) -> None:
         """Record how a refresh ended: 'done' or 'failed'.
 
@@ -185,6 +206,14 @@ class Tables:
         """The refreshes of a table, newest first; also of one that was dropped."""
         with self._database.reading() as connection:
             return log.read(connection, log.of_table(name).limit(limit))
+
+    def answered(self) -> dict[str, datetime]:
+        """Up to which moment the schedule of each table is answered, by casefolded name; those never done are left out.
+
+        That is the last slot that was done, or when a later refresh without one began that did as much.
+        """
+        with self._database.reading() as connection:
+            return log.answered(connection)
 
     def beat(self, refresh_id: str) -> bool:
         """Record that a refresh is still at work; False where it was given up for lost or has ended."""

@@ -23,7 +23,7 @@ def _schema(text: str = "", **types: pa.DataType) -> pa.Schema:
 
 SCHEMAS: dict[str, pa.Schema] = {
     "functions": _schema(
-        "name reference model version alias kind returns arguments strategy on_null comment created_at updated_at",
+        "name reference model version alias kind returns arguments strategy on_null comment file created_at updated_at",
         arguments=pa.list_(_ARGUMENT),
         created_at=_MOMENT,
         updated_at=_MOMENT,

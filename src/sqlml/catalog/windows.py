@@ -18,10 +18,15 @@ from sqlml.catalog.table_records import TableWindow, from_row, to_row
 _GONE = -1
 """The number in a mark: less than every window's, so that a commit may take a window away and put it back."""
 
+_ASKED_BY_KEY = 500
+"""So many keys fit into a statement of every database."""
 
-def known(connection: Connection, key: str) -> dict[str, TableWindow]:
-    """The windows of a table by their key, in the order of their keys."""
+
+def known(connection: Connection, key: str, wanted: Collection[str] | None = None) -> dict[str, TableWindow]:
+    """The windows of a table by their key, in the order of their keys; all of them, or those that are wanted."""
     there = select(table_windows).filter_by(table_key=key, gone=False).order_by(table_windows.c.key)
+    if wanted is not None and len(wanted) <= _ASKED_BY_KEY:
+        there = there.where(table_windows.c.key.in_(wanted))
     return {row["key"]: from_row(TableWindow, row) for row in connection.execute(there).mappings()}
 
 

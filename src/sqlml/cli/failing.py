@@ -15,9 +15,13 @@ from typer.exceptions import Abort, Exit, TyperException
 from sqlml.cli.logs import in_json, log
 from sqlml.errors import SqlmlError
 
-ERROR, BUG, INTERRUPTED = 1, 70, 130
+ERROR, BUG, INTERRUPTED, TERMINATED = 1, 70, 130, 143
 
 _POINTER = re.compile(r"^LINE \d+: ", re.MULTILINE)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, which a scheduler sends where Ctrl-C is pressed by hand."""
 
 
 @contextmanager
@@ -29,11 +33,12 @@ def exit_codes() -> Iterator[None]:
     except (Exit, Abort, TyperException):
         raise
     except KeyboardInterrupt as error:
+        said, code = ("Terminated.", TERMINATED) if isinstance(error, Terminated) else ("Interrupted.", INTERRUPTED)
         if in_json():
-            log.error("Interrupted.")
+            log.error(said)
         else:
-            typer.echo("Interrupted.", err=True)
-        raise Exit(INTERRUPTED) from error
+            typer.echo(said, err=True)
+        raise Exit(code) from error
     except BrokenPipeError as error:
         # Whoever read has read enough (`| head`). Python would complain when it flushes once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from sqlml.config import Settings
-from sqlml.engines.duckdb_files import select_files
+from sqlml.engines.duckdb_files import name_partitions, select_files
 from sqlml.engines.duckdb_layout import Want
 from sqlml.engines.duckdb_native import NativeDoor, NoDoor, open_door
 from sqlml.engines.engine import Column, Engine, Files, Parameters, Written
@@ -80,6 +80,7 @@ class DuckDBEngine(Engine):
 
     name = "duckdb"
     dialect = "duckdb"
+    keeps_tables = True
 
     def __init__(
         self,
@@ -326,7 +327,11 @@ class DuckDBEngine(Engine):
         return view
 
     def show_latest(self, schema: str, tables: Mapping[str, Files]) -> None:
+        theirs = "SELECT 1 FROM duckdb_schemas() WHERE schema_name = ?"
         with self._shared.lock, contextlib.suppress(duckdb.Error):
+            if self._shared.owner.execute(theirs, [schema]).fetchall():
+                # The user's own schema; two of one name could not be told apart.
+                return
             self._attach(schema)
             for name, files in tables.items():
                 view = f"{identifier(schema)}.main.{identifier(name)}"
@@ -356,6 +361,8 @@ class DuckDBEngine(Engine):
         parts = f"PARTITION_BY ({', '.join(map(identifier, partition_by))})" if partition_by else "PER_THREAD_OUTPUT"
         with self._frames_visible(), self._mapped():
             done = self.connection.execute(f"COPY ({text}) TO {literal(folder)} (FORMAT parquet, {parts})").fetchall()
+        if partition_by:
+            name_partitions(Path(folder), partition_by)
         return Written(*self.way(text), int(done[0][0]))  # type: ignore[arg-type]
 
     def _write_batches(self, found: Batched, folder: str) -> Written:

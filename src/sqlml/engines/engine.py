@@ -68,6 +68,8 @@ class Engine(ABC):
     dialect: ClassVar[str]
     publishes_any_time: ClassVar[bool] = False
     """Whether a statement can call what was published after its transaction began."""
+    keeps_tables: ClassVar[bool] = False
+    """Whether prediction tables are tables of a schema, which views and others' statements can name."""
 
     @abstractmethod
     def columns(self, query: str) -> Sequence[Column]:

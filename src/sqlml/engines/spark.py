@@ -16,8 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
-from pyspark.sql import Observation
-from pyspark.sql.functions import arrow_udf, count, lit  # type: ignore[attr-defined]  # its stub lacks them
+from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # its stub lacks them
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import (
     BooleanType,
@@ -38,7 +37,7 @@ from sqlml.engines.spark_files import answering as file_answering
 from sqlml.engines.spark_jvm import JvmFunctions
 from sqlml.engines.spark_proof import prove
 from sqlml.engines.spark_session import open_session
-from sqlml.engines.spark_tables import microseconds, read_files
+from sqlml.engines.spark_tables import read_files, write_files
 from sqlml.engines.spark_worker import Inline, Sent, answering, generic
 from sqlml.errors import BadSetting, EngineError, SqlmlError, restore
 from sqlml.models.answering import Answerer
@@ -362,11 +361,7 @@ class SparkEngine(Engine):
                     return self._write_files(job)
             elif partition_by:
                 reason = "its files are partitioned"
-            rows = Observation()
-            counted = frame.observe(rows, count(lit(1)).alias("rows"))
-            with microseconds(self.session):
-                counted.write.mode("error").partitionBy(*partition_by).parquet(folder)
-            return Written("rows", reason, int(rows.get["rows"]))
+            return Written("rows", reason, write_files(self.session, frame, folder, partition_by))
 
     def _write_files(self, job: Job) -> Written:
         Path(job.folder).mkdir(parents=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pyspark.sql.functions import col, lit
+from pyspark.sql import Observation
+from pyspark.sql.functions import col, count, lit, when
 from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StringType
 
 from sqlml.engines.engine import Files
+from sqlml.errors import EmptyPartition
 from sqlml.query.text import identifier
 
 _TIMESTAMPS = "spark.sql.parquet.outputTimestampType"
@@ -39,8 +42,26 @@ def _escaped(path: str) -> str:
     return re.sub(r"([][{}*?\\])", r"\\\1", path)
 
 
+def write_files(session: Any, frame: Any, folder: str, partition_by: Sequence[str]) -> int:
+    """Write a data frame as Parquet files into a folder that is not there yet; gives the number of its rows.
+
+    Raises:
+        EmptyPartition: a value of a partition column that Spark would write as NULL, and say nothing.
+    """
+    texts = [name for name in partition_by if isinstance(frame.schema[name].dataType, StringType)]
+    empty = [count(when(col(identifier(one, "spark")) == "", 1)).alias(f"c{i}") for i, one in enumerate(texts)]
+    found = Observation()
+    counted = frame.observe(found, count(lit(1)).alias("rows"), *empty)
+    with _microseconds(session):
+        counted.write.mode("error").partitionBy(*partition_by).parquet(folder)
+    for i, name in enumerate(texts):
+        if found.get[f"c{i}"]:
+            raise EmptyPartition(column=name)
+    return int(found.get["rows"])
+
+
 @contextlib.contextmanager
-def microseconds(session: Any) -> Iterator[None]:
+def _microseconds(session: Any) -> Iterator[None]:
     """Have timestamps written as other readers take them: Spark's default is deprecated, and read as nanoseconds."""
     before = session.conf.get(_TIMESTAMPS)
     session.conf.set(_TIMESTAMPS, "TIMESTAMP_MICROS")

@@ -37,7 +37,7 @@ class Backing:
         self, catalog: Catalog, reader: ModelReader, scratch: str | None, tables: Path, *, trust: bool
     ) -> None:
         self.catalog = catalog
-        self.tables_folder = tables
+        self.tables_folder = catalog.predictions.home = tables
         self.reader = reader
         self.registrar = Registrar(catalog, reader, trust=trust)
         self._scratch = scratch

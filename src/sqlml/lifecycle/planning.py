@@ -8,6 +8,7 @@ from dataclasses import replace
 from sqlml.catalog import Snapshot
 from sqlml.engines.engine import Column, Engine, Refused
 from sqlml.lifecycle.backing import Backing
+from sqlml.lifecycle.foreseen import Foreseen
 from sqlml.models.description import Description
 from sqlml.planner import Plan, Target, plan_query, split_target
 from sqlml.query.calls import SUFFIXES, find_calls
@@ -19,11 +20,16 @@ from sqlml.types import Output
 
 
 class Planning:
-    """Plans statements for an engine, and makes ready what they call."""
+    """Plans statements for an engine, and makes ready what they call.
 
-    def __init__(self, engine: Engine, backing: Backing) -> None:
+    With `foreseen`, a statement is planned as it will be once the functions are as that says.
+    """
+
+    def __init__(self, engine: Engine, backing: Backing, foreseen: Foreseen | None = None) -> None:
         self._engine = engine
         self._backing = backing
+        self._snapshot = (foreseen or backing.catalog).snapshot
+        self._ensure_version = (foreseen or backing.registrar).ensure
 
     def plan(self, text: str, *, jvm: bool = True, pinned: Snapshot | None = None) -> Plan:
         """What a statement would do.
@@ -45,7 +51,7 @@ class Planning:
         numbered = numbered_placeholders(expanded, tokens)
         if numbered != expanded:
             tokens = tokenize(numbered, dialect) or []
-        snapshot = pinned or self._backing.catalog.snapshot()
+        snapshot = pinned or self._snapshot()
         calls = find_calls(numbered, tokens, sql_names(snapshot), dialect)
         if not calls:
             return Plan(text, text, (), (), self._engine.name)
@@ -53,7 +59,7 @@ class Planning:
             for call in calls:
                 if call.generic:
                     self._ensure(call.target)
-            snapshot = self._backing.catalog.snapshot()
+            snapshot = self._snapshot()
         return plan_query(
             numbered,
             calls,
@@ -79,7 +85,7 @@ class Planning:
         """What ML.PREDICT must know of a model."""
         self._ensure(target)
         name, alias, number = split_target(target)
-        snapshot = self._backing.catalog.snapshot()
+        snapshot = self._snapshot()
         function = snapshot.function(name)
         model = snapshot.versions[function.version_id].model
         version = snapshot.versions[function.version_id]
@@ -93,9 +99,9 @@ class Planning:
     def _ensure(self, target: str) -> None:
         name, alias, number = split_target(target)
         if alias is not None or number is not None:
-            snapshot = self._backing.catalog.snapshot()
+            snapshot = self._snapshot()
             model = snapshot.versions[snapshot.function(name).version_id].model
-            self._backing.registrar.ensure(model, alias=alias, version=number)
+            self._ensure_version(model, alias=alias, version=number)
 
     def _callable_name(self, target: Target, outputs: Sequence[Output], as_row: bool) -> tuple[str, Target]:
         try:

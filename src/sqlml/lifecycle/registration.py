@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlml.catalog import Catalog, Snapshot
+from sqlml.catalog import Catalog, Proof, Snapshot
 from sqlml.config import Settings
 from sqlml.engines import open_engine
 from sqlml.engines.engine import Engine
 from sqlml.errors import FunctionExists, ModelFailedToLoad, NameReserved, NameTaken
 from sqlml.lifecycle.proving import proof_of, prove_expression
 from sqlml.models.cases import TOLERANCE
-from sqlml.models.reading import ModelReader
+from sqlml.models.description import Description
+from sqlml.models.reading import Artifact, ModelReader
 from sqlml.models.reference import ModelReference
 from sqlml.query.calls import SUFFIXES
 from sqlml.query.statements import GENERIC, check_option
@@ -47,6 +48,16 @@ class Options:
         check_option("CREATE FUNCTION", "strategy", self.strategy)
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What was found of a version that may come into the catalog; `trusts` says that it was trusted just now."""
+
+    artifact: Artifact
+    description: Description
+    proofs: Sequence[Proof]
+    trusts: bool
+
+
 class Registrar:
     """Brings model versions into the catalog. `trust` is whether pickles are trusted without being asked."""
 
@@ -60,6 +71,14 @@ class Registrar:
 
         Raises:
             ModelError: whatever stands against the model; the catalog is then as it was.
+        """
+        return self.record(self.examine(reference, trust_pickle=trust_pickle))
+
+    def examine(self, reference: ModelReference, *, trust_pickle: bool = False) -> Examined:
+        """Fetch, load, try and prove a version in the child process, and leave the catalog as it is.
+
+        Raises:
+            ModelError: whatever stands against the model.
         """
         artifact = self.reader.fetch(reference)
         trusted = self.trust or trust_pickle or self.catalog.is_trusted(artifact.digest)
@@ -78,7 +97,13 @@ class Registrar:
             expressed = prove_expression(description, self.reader.store.programs, _empty_engine)
             description = expressed.description
             proofs += [expressed.proof] if expressed.proof is not None else []
-        if trust_pickle or (self.trust and description.format in ("pickle", "code")):
+        trusts = trust_pickle or (self.trust and description.format in ("pickle", "code"))
+        return Examined(artifact, description, proofs, trusts)
+
+    def record(self, examined: Examined) -> int:
+        """Keep in the catalog what was learnt of a version; gives its id."""
+        artifact, description = examined.artifact, examined.description
+        if examined.trusts:
             self.catalog.trust(artifact.digest, f"{artifact.title}, by the user's setting")
         return self.catalog.add_version(
             model=description.model,
@@ -88,7 +113,7 @@ class Registrar:
             digest=artifact.digest,
             manifest=artifact.manifest,
             description=description.to_json(),
-            proofs=proofs,
+            proofs=examined.proofs,
         )
 
     def create(
@@ -98,8 +123,10 @@ class Registrar:
         options: Options,
         *,
         replace: bool,
-        trust_pickle: bool,
         owner_of: Callable[[str], str | None],
+        trust_pickle: bool = False,
+        file: str | None = None,
+        version_id: int | None = None,
     ) -> None:
         """Make a function, or change it.
 
@@ -108,8 +135,10 @@ class Registrar:
             reference: the model, as `ModelReference.parse` takes it.
             options: NULL policy, strategy, comment.
             replace: whether a function of that name may be there already.
-            trust_pickle: whether this artifact may be unpickled, now and later.
             owner_of: what in the engine, not being sqlml's, has a name already.
+            trust_pickle: whether this artifact may be unpickled, now and later.
+            file: the project's file that declares it.
+            version_id: of the version, where it is in the catalog already.
 
         Raises:
             NameReserved, NameTaken, FunctionExists: what stands against the name.
@@ -117,7 +146,8 @@ class Registrar:
         """
         parsed = ModelReference.parse(reference)
         self.check_name(name, owner_of, replace=replace)
-        version_id = self.adopt(parsed, trust_pickle=trust_pickle)
+        if version_id is None:
+            version_id = self.adopt(parsed, trust_pickle=trust_pickle)
         self.catalog.put_function(
             name=name,
             reference=parsed.text,
@@ -127,18 +157,28 @@ class Registrar:
             comment=options.comment,
             version_id=version_id,
             replace=replace,
+            file=file,
         )
         version = self.catalog.snapshot().versions[version_id]
         for difference in version.description["requirements"]:
             log.warning("%s: %s", name, difference)
 
-    def check_name(self, name: str, owner_of: Callable[[str], str | None], *, replace: bool) -> None:
-        """Raise unless a function can have that name, with `_score` and `_proba` behind it too."""
+    def check_name(
+        self, name: str, owner_of: Callable[[str], str | None], *, replace: bool, among: Snapshot | None = None
+    ) -> None:
+        """Raise unless a function can have that name, with `_score` and `_proba` behind it too.
+
+        Args:
+            name: the function's.
+            owner_of: what in the engine, not being sqlml's, has a name already.
+            replace: whether a function of that name may be there already.
+            among: the functions that there are; None: those of the catalog.
+        """
         if not name.isidentifier():
             raise NameReserved(name=name, reason="a name is letters, digits and _, and starts with no digit")
         if name.casefold() in _RESERVED:
             raise NameReserved(name=name, reason="it is one of sqlml's own")
-        snapshot = self.catalog.snapshot()
+        snapshot = among or self.catalog.snapshot()
         if not replace and name.casefold() in snapshot.functions:
             raise FunctionExists(name=snapshot.functions[name.casefold()].name)
         for other in snapshot.functions.values():

@@ -9,7 +9,7 @@ from typing import Literal
 from sqlglot import Token, TokenType
 
 from sqlml.query.reader import IN_QUOTES
-from sqlml.query.text import CLOSING, OPENING, is_word
+from sqlml.query.text import CLOSING, OPENING, is_word, tokenize
 
 Way = Literal["item", "query", "brackets", "argument"]
 """What the table is there: an item of FROM; a whole query (`TABLE t`, `DESCRIBE t`), which may need brackets (`COPY t
@@ -141,3 +141,29 @@ def _two_words(tokens: Sequence[Token], i: int) -> str:
 
 def _is_colon(token: Token) -> bool:
     return token.token_type == TokenType.COLON
+
+
+def names_read(text: str, dialect: str) -> tuple[str, ...]:
+    r"""The names of the tables that a query reads, as written and without quotes, once each; no CTEs, no functions.
+
+    Example:
+        >>> names_read("WITH c AS (SELECT * FROM a.b) SELECT * FROM c, range(3), \"D\" JOIN predictions.e", "duckdb")
+        ('a.b', 'D', 'predictions.e')
+    """
+    tokens = tokenize(text, dialect) or []
+    ctes = {
+        name.text.casefold()
+        for name, as_, bracket in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if is_word(as_, "as") and bracket.token_type == TokenType.L_PAREN
+    }
+    found: dict[str, None] = {}
+    for i, _ in sources(tokens):
+        parts, end = [tokens[i].text], i + 1
+        while end + 1 < len(tokens) and tokens[end].token_type == TokenType.DOT:
+            parts.append(tokens[end + 1].text)
+            end += 2
+        is_function = end < len(tokens) and tokens[end].token_type == TokenType.L_PAREN
+        if tokens[i].token_type in OPENING or is_function or (len(parts) == 1 and parts[0].casefold() in ctes):
+            continue
+        found[".".join(parts)] = None
+    return tuple(found)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlml.catalog.table_records import Run
+from sqlml.engines.engine import Engine
 from sqlml.planner import Plan
 from sqlml.query.tables import Bound as Written
 
@@ -67,7 +68,8 @@ class Refreshed:
         seconds = sum(one.seconds or 0.0 for one in self.runs)
         others = f", {already} were published by other runs already" if already else ""
         published = len(self.runs) - already
-        return f"{self.table}: {published} windows published, {self.rows:,} rows in {seconds:.1f} s{others}"
+        windows = f"{published} window{'' if published == 1 else 's'}"
+        return f"{self.table}: {windows} published, {self.rows:,} rows in {seconds:.1f} s{others}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,11 @@ class RefreshPlan:
 
 @dataclass
 class Progress:
-    """Told of each run as it ends, and of how many there are."""
+    """Told of how many runs there are, and of each: before it begins, with the engine that does it, and as it ends.
+
+    What `begins` raises ends the refresh.
+    """
 
     planned: Callable[[int], None] = field(default=lambda _: None)
+    begins: Callable[[Engine], None] = field(default=lambda _: None)
     ended: Callable[[Run], None] = field(default=lambda _: None)

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from sqlml.errors import BadDeclaration, BadInterval, BadWindow, did_you_mean
+from sqlml.errors import BadDeclaration, BadWindow, did_you_mean
 from sqlml.query.snapshots import normalized, references
 from sqlml.query.tables import Bound as Written
 from sqlml.query.tables import CreatePredictionTable
 from sqlml.tables.columns import storable
 from sqlml.tables.layout import RESERVED
+from sqlml.tables.options import catch_up, retention, retries, timeout
 from sqlml.tables.schedule import Schedule
 from sqlml.tables.windows import Bound, Interval, Kind, Windows
 
 MODEL, SCORED_AT, RUN_ID = "_model", "_scored_at", "_run_id"
 ADDED = (MODEL, SCORED_AT, RUN_ID)
 """The columns that a table has beside its query's."""
-RETENTION = timedelta(days=30)
-_TIMEOUT = timedelta(hours=6)
-_RETRIES = 2
 _PARTITIONS = (pa.string(), pa.date32(), pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64())
-_HOURS = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1.0, "day": 24.0, "week": 168.0, "month": 720.0, "year": 8760.0}
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,9 @@ class Declared:
     def shape(self) -> str:
         """What changes when windows that are published can't stand beside new ones."""
         held = self.statement.incremental
-        parts = [held and (self.column, str(self.windows and self.windows.every), str(self.first)), self.key]
+        # Another zone has other days.
+        zone = str(self.zone) if self.windows is not None and self.windows.kind == "timestamptz" else ""
+        parts = (held and (self.column, str(self.windows and self.windows.every), str(self.first)), self.key, zone)
         return repr((parts, [(field.name, str(field.type)) for field in self.schema]))
 
 
@@ -109,7 +108,6 @@ def declared(statement: CreatePredictionTable, found: pa.Schema, dialect: str, t
     schedule = Schedule.parse(statement.cron, statement.zone or time_zone) if statement.cron else None
     zone = ZoneInfo(statement.zone or time_zone)
     windows, lookback, first = _windows(statement, schema, zone)
-    options = statement.options
     return Declared(
         statement,
         dialect,
@@ -119,10 +117,10 @@ def declared(statement: CreatePredictionTable, found: pa.Schema, dialect: str, t
         lookback,
         first,
         schedule,
-        retention=_duration(options, "retention", RETENTION),
-        timeout=_duration(options, "timeout", _TIMEOUT),
-        retries=_count(statement, "retries", _RETRIES),
-        catch_up=_catch_up(statement),
+        retention=retention(statement),
+        timeout=timeout(statement),
+        retries=retries(statement),
+        catch_up=catch_up(statement),
     )
 
 
@@ -139,14 +137,19 @@ def _check_columns(statement: CreatePredictionTable, schema: pa.Schema) -> None:
     for clause, name in needed:
         if name.casefold() not in names:
             hint = did_you_mean(name, schema.names)
-            reason = f"its query has no column '{name}', which {clause} names: add it to its SELECT.{hint}"
-            raise BadDeclaration(table=statement.name, reason=reason.rstrip("."))
+            near = f" ({hint.strip()})" if hint else ""
+            reason = f"its query has no column '{name}', which {clause} names{near}: add it to its SELECT"
+            raise BadDeclaration(table=statement.name, reason=reason)
     if len(statement.partition_by) >= len(schema):
         raise BadDeclaration(table=statement.name, reason="a column must be left that it is not partitioned by")
     for name in statement.partition_by:
         type_ = schema.field(names[name.casefold()]).type
         if type_ not in _PARTITIONS:
             reason = f"'{name}' is {type_}, and a table is partitioned by text, dates, integers or booleans"
+            raise BadDeclaration(table=statement.name, reason=reason)
+        # Engines write other names as they please, and read them otherwise.
+        if not re.fullmatch(r"\w+", name):
+            reason = f"'{name}' becomes the name of folders: partition by a column named with letters, digits and '_'"
             raise BadDeclaration(table=statement.name, reason=reason)
 
 
@@ -224,28 +227,3 @@ def now_as(kind: Kind, zone: tzinfo, now: datetime) -> Bound | None:
 def _spelt(name: str, schema: pa.Schema) -> str:
     """A column's name as the query spells it."""
     return next(str(held) for held in schema.names if held.casefold() == name.casefold())
-
-
-def _duration(options: Mapping[str, str], key: str, otherwise: timedelta) -> timedelta:
-    if key not in options:
-        return otherwise
-    interval = Interval.parse(options[key])
-    if interval.unit is None:
-        raise BadInterval(value=options[key], suggestion=" Name its unit, as '90 days'.")
-    return timedelta(hours=interval.count * _HOURS[interval.unit])
-
-
-def _count(statement: CreatePredictionTable, key: str, otherwise: int) -> int:
-    text = statement.options.get(key)
-    if text is None:
-        return otherwise
-    if not text.strip().isdecimal():
-        raise BadDeclaration(table=statement.name, reason=f"{key} is '{text}', and must be a number")
-    return int(text)
-
-
-def _catch_up(statement: CreatePredictionTable) -> int | None:
-    text = statement.options.get("catch_up", "all").casefold()
-    if text == "all":
-        return None
-    return -1 if text == "latest" else _count(statement, "catch_up", 0)

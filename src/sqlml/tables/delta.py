@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,17 +26,26 @@ from deltalake import CommitProperties, DeltaTable, TableFeatures, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from sqlml.errors import BadTableFile, TableBusy, TableMissing, TableMoved, TableUnreadable, TableUnwritable
+from sqlml.errors import (
+    BadTableFile,
+    TableBusy,
+    TableMissing,
+    TableMoved,
+    TableUnreadable,
+    TableUnwritable,
+    VersionGone,
+)
 from sqlml.tables.columns import alike
 from sqlml.tables.failpoints import point
 
 LOG = "_delta_log"
-_KEY = "sqlml"
+KEY = "sqlml"
 _TRIES = 50
 _LONGEST_WAIT = 2.0
 _AT_ONCE = 8
 # Whoever opens a table reads the commits since its last checkpoint: a tenth of the default's, for one per window.
 _CHECKPOINT_EVERY = "10"
+_SIZES = ("path", "size_bytes")
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,8 @@ def create(root: Path, schema: pa.Schema, partition_by: Sequence[str] = (), comm
         partition_by: those that its files don't hold.
         comment: shown by whoever describes it.
     """
-    root.mkdir(parents=True, exist_ok=True)
     try:
+        root.mkdir(parents=True, exist_ok=True)
         DeltaTable.create(
             root,
             schema,
@@ -83,8 +93,18 @@ def create(root: Path, schema: pa.Schema, partition_by: Sequence[str] = (), comm
     except CommitFailedError:
         # Another one was first, which is as good.
         open_table(root)
+    except (DeltaError, OSError) as error:
+        raise TableUnwritable(path=root, reason=line(error)) from error
     _sync(root / LOG)
     _sync(root)
+
+
+def make_room(root: Path, folder: str) -> None:
+    """Have the folder there that another one is to be made in; raises TableUnwritable."""
+    try:
+        (root / folder).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TableUnwritable(path=root, reason=line(error)) from error
 
 
 def open_table(root: Path, at: int | datetime | None = None) -> DeltaTable:
@@ -100,12 +120,21 @@ def open_table(root: Path, at: int | datetime | None = None) -> DeltaTable:
             _load(table, at)
         return table
     except TableNotFoundError as error:
-        raise TableMissing(path=root) from error
+        raise TableMissing(path=root, when="") from error
     except DeltaError as error:
         if at is not None:
-            when = f"at version {at}" if isinstance(at, int) else f"at {at.isoformat()}"
-            raise TableMissing(path=f"{root} {when}") from error
-        raise TableUnreadable(path=root, reason=_line(error)) from error
+            when = f" at version {at}" if isinstance(at, int) else f" at {at.isoformat()}"
+            raise TableMissing(path=root, when=when) from error
+        raise TableUnreadable(path=root, reason=line(error)) from error
+
+
+def brought_up(table: DeltaTable, root: Path) -> DeltaTable:
+    """A table that was opened before, as it is now; raises TableUnreadable."""
+    try:
+        table.update_incremental()
+    except DeltaError as error:
+        raise TableUnreadable(path=root, reason=line(error)) from error
+    return table
 
 
 def _load(table: DeltaTable, moment: datetime) -> None:
@@ -128,15 +157,36 @@ class Snapshot:
 
 
 def snapshot(root: Path, at: int | datetime | None = None) -> Snapshot:
-    """The table as it is now, or was at a version or moment; raises TableMissing, TableUnreadable."""
+    """The table as it is now, or was at a version or moment; raises TableMissing, TableUnreadable, VersionGone."""
     table = open_table(root, at)
     partitions = tuple(table.metadata().partition_columns)
-    return Snapshot(root, table.version(), pa.schema(table.schema()), partitions, files(table))
+    held = files(table)
+    if at is not None:
+        check_whole(root, table)
+    return Snapshot(root, table.version(), pa.schema(table.schema()), partitions, held)
+
+
+def check_whole(root: Path, table: DeltaTable) -> None:
+    """Raise VersionGone where files of an older version were taken away."""
+    held = files(table)
+    if gone := sum(not (root / path).exists() for path in held):
+        raise VersionGone(version=table.version(), path=root, gone=gone, count=len(held))
 
 
 def is_last(root: Path, version: int) -> bool:
-    """Whether no commit has come after a version; asks the folder, and doesn't read the log."""
-    return not (root / LOG / f"{version + 1:020}.json").exists()
+    """Whether a version is there, and no commit has come after it; asks the folder, and doesn't read the log."""
+    log = root / LOG
+    there = (log / f"{version:020}.json").exists() or (log / f"{version:020}.checkpoint.parquet").exists()
+    return there and not (log / f"{version + 1:020}.json").exists()
+
+
+def mark(root: Path, version: int) -> tuple[int, int] | None:
+    """What tells a version's log entry from that of another table that has taken its place."""
+    try:
+        held = (root / LOG / f"{version:020}.json").stat()
+    except FileNotFoundError:
+        return None
+    return held.st_ino, held.st_mtime_ns
 
 
 def commits(root: Path, after: int) -> list[Commit]:
@@ -145,10 +195,23 @@ def commits(root: Path, after: int) -> list[Commit]:
     new = table.version() - after
     found = table.history(new) if new > 0 else []
     return [
-        Commit(commit["version"], False, {**json.loads(commit[_KEY]), "at": commit["timestamp"]})
+        Commit(commit["version"], False, {**json.loads(commit[KEY]), "at": commit["timestamp"]})
         for commit in reversed(found)
-        if _KEY in commit and commit["version"] > after
+        if KEY in commit and commit["version"] > after
     ]
+
+
+def is_kept_up(root: Path, since: int) -> bool:
+    """Whether nothing but upkeep has come to the table after a version: the rows are the same as they were."""
+    table = open_table(root)
+    new = table.version() - since
+    return all(json.loads(commit.get(KEY, "{}")).get("upkeep") for commit in (table.history(new) if new > 0 else []))
+
+
+def sizes(table: DeltaTable) -> dict[str, int]:
+    """The paths of a version's files below the table's folder, with the bytes of each."""
+    held = pa.table(table.get_add_actions(flatten=True))
+    return {unquote(path): size for path, size in zip(*(held.column(n).to_pylist() for n in _SIZES), strict=True)}
 
 
 def files(table: DeltaTable) -> dict[str, int]:
@@ -170,6 +233,7 @@ def publish(
     at: int | None = None,
     schema: pa.Schema | None = None,
     is_change: bool = True,
+    table: DeltaTable | None = None,
 ) -> Commit:
     """Put files into the table in the place of others, in one commit, unless that was done already.
 
@@ -184,6 +248,7 @@ def publish(
         at: the version that this was made from, where any other one would make it wrong.
         schema: the table's columns from now on; its files all go out then.
         is_change: whether rows come or go; they don't where files are put together.
+        table: the table, opened before by this thread, so that only what is new of its log is read.
 
     Raises:
         TableMoved: the table is not at the version `at` any more; nothing was published.
@@ -191,14 +256,18 @@ def publish(
         TableBusy: others published again and again meanwhile; nothing was published.
         TableMissing: there is no table.
     """
-    table = open_table(root)
+    table = open_table(root) if table is None else brought_up(table, root)
     partitions = list(table.metadata().partition_columns)
     columns = {one.name: one.type for one in schema or pa.schema(table.schema()) if one.name not in partitions}
     # Waiting for the disk is most of it.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         checked = pool.map(lambda file: _checked(root, columns, partitions, file, is_change), added)
         found = list(checked)
-        list(pool.map(_sync, {root / parent for file in added for parent in Path(file.path).parents}))
+        folders = {root / parent for file in added for parent in Path(file.path).parents}
+        try:
+            list(pool.map(_sync, folders))
+        except OSError as error:
+            raise TableUnwritable(path=root, reason=line(error)) from error
     adds = [add for add, count in found if count]
     if rows is not None and rows != sum(count for _, count in found):
         reason = f"its new files have {sum(count for _, count in found):,} rows, and {rows:,} were written"
@@ -211,7 +280,7 @@ def publish(
         held = {**metadata, "app_id": app_id, "number": number}
         wanted = table.version() + 1
         properties = CommitProperties(
-            custom_metadata={_KEY: json.dumps(held)},
+            custom_metadata={KEY: json.dumps(held)},
             # Its own tries would put the files into a version that was not looked at.
             max_commit_retries=0,
             app_transactions=[Transaction(app_id, number)],
@@ -231,7 +300,7 @@ def publish(
             # Whether it was written is not known, but to the table.
             table = open_table(root)
             if (table.transaction_version(app_id) or 0) < number:
-                raise TableUnwritable(path=root, reason=_line(error)) from error
+                raise TableUnwritable(path=root, reason=line(error)) from error
             there = _found(table, app_id)
             return _durable(root, replace(there, made=there.metadata.get("run_id") == metadata.get("run_id")))
         else:
@@ -239,21 +308,30 @@ def publish(
     raise TableBusy(path=root, tries=_TRIES)
 
 
-def allow(root: Path, schema: pa.Schema) -> int:
-    """Let the table have columns of these types from now on; gives its version.
+def allow(root: Path, schema: pa.Schema, at: int) -> int:
+    """Let the table, which is at a version, have columns of these types from now on; gives its version then.
 
     One kind of timestamp is a feature that a table has to name.
+
+    Raises:
+        TableMoved: it is at another version.
     """
     table = open_table(root)
+    if table.version() != at:
+        raise TableMoved(path=root, at=at, version=table.version())
     features = table.protocol().writer_features or []
-    if any(_has_local_time(one.type) for one in schema) and "timestampNtz" not in features:
+    if not any(_has_local_time(one.type) for one in schema) or "timestampNtz" in features:
+        return at
+    try:
         table.alter.add_feature(
             TableFeatures.TimestampWithoutTimezone,
             allow_protocol_versions_increase=True,
             commit_properties=CommitProperties(max_commit_retries=0),
         )
-        table = open_table(root)
-    return int(table.version())
+    except CommitFailedError as error:
+        raise TableMoved(path=root, at=at, version=open_table(root).version()) from error
+    point("after allow")
+    return at + 1
 
 
 def _has_local_time(type_: pa.DataType) -> bool:
@@ -275,9 +353,16 @@ def _commit(
     )
 
 
-def _line(error: BaseException) -> str:
-    """The first line of what somebody else says."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def line(error: BaseException) -> str:
+    """The first line of what somebody else says, and the causes that it draws arrows to.
+
+    Example:
+        >>> line(OSError(f"it failed{chr(10)}  {chr(0x21b3)} the disk is full{chr(10)}more"))
+        'it failed: the disk is full'
+    """
+    first, *others = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines() or [type(error).__name__]
+    causes = [one.strip().removeprefix("\u21b3").strip() for one in others if one.strip().startswith("\u21b3")]
+    return ": ".join([first.strip(), *causes]).rstrip(".")
 
 
 def _durable(root: Path, commit: Commit) -> Commit:
@@ -293,7 +378,7 @@ def _durable(root: Path, commit: Commit) -> Commit:
 def _found(table: DeltaTable, app_id: str) -> Commit:
     """The newest commit of an app id, as the table's history has it."""
     for commit in table.history():
-        held = json.loads(commit.get(_KEY, "{}"))
+        held = json.loads(commit.get(KEY, "{}"))
         if held.get("app_id") == app_id:
             return Commit(commit["version"], False, held)
     # The history is shorter than the table's life.

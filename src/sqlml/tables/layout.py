@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
-from sqlml.errors import BadTableFile
 from sqlml.tables.delta import DataFile
 from sqlml.tables.windows import Window
 
@@ -21,6 +21,7 @@ QUARANTINE = "_quarantine"
 WHOLE = "all"
 """The key of what is no window: the whole of a table."""
 _NOTHING = "__HIVE_DEFAULT_PARTITION__"
+_PLACE = re.compile(rf"(?P<window>{DATA}/{WINDOW}=[^/]+)/{RUN}=(?P<run>[^/]+)(/(?P<below>.+))?/[^/]+", re.DOTALL)
 
 
 def key_of(window: Window | None) -> str:
@@ -51,12 +52,28 @@ def run_folder(key: str, run_id: str) -> str:
     return f"{window_folder(key)}/{RUN}={run_id}"
 
 
-def data_files(root: Path, folder: str, partitions: Sequence[str]) -> list[DataFile]:
-    """The files that an engine wrote into a run's folder, with the values that their paths hold.
+class Place(NamedTuple):
+    """What a data file's path says: the folder of its window, its run, and the folders of partitions below these."""
 
-    Raises:
-        BadTableFile: a value that no reader could tell from NULL.
+    window_folder: str
+    run_id: str
+    below: str
+
+
+def place_of(path: str) -> Place | None:
+    """Whose a data file is; None where it lies elsewhere.
+
+    Example:
+        >>> place_of("data/sqlml_window=0_10/sqlml_run=a1b2.0/plan=x/data_0.parquet")
+        Place(window_folder='data/sqlml_window=0_10', run_id='a1b2', below='plan=x')
     """
+    found = _PLACE.fullmatch(path)
+    # A run that merges rows by their key has numbered folders besides its own.
+    return None if found is None else Place(found["window"], found["run"].partition(".")[0], found["below"] or "")
+
+
+def data_files(root: Path, folder: str, partitions: Sequence[str]) -> list[DataFile]:
+    """The files that an engine wrote into a run's folder, with the values that their paths hold."""
     found = []
     for path in sorted((root / folder).rglob("*.parquet")):
         below = path.relative_to(root)
@@ -68,8 +85,6 @@ def data_files(root: Path, folder: str, partitions: Sequence[str]) -> list[DataF
         held: dict[str, str | None] = {}
         for name in partitions:
             value = by_name[name.casefold()]
-            if value == "":
-                raise BadTableFile(path=path, reason=f"the partition column '{name}' is '', which is read as NULL")
             held[name] = None if value == _NOTHING else value
         found.append(DataFile(below.as_posix(), held))
     return found

@@ -11,7 +11,10 @@ from sqlml.engines.engine import Engine
 from sqlml.tables.desk import Desk, Plans
 from sqlml.tables.lineage import Lineage, lineage
 from sqlml.tables.predictions import Predictions
+from sqlml.tables.project import Ahead, TablesPlan, plan_tables
 from sqlml.tables.reading import Reading
+
+__all__ = ["Ahead", "TablesPlan", "open_predictions", "plan_tables"]
 
 
 def open_predictions(

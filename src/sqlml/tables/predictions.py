@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from sqlml.catalog.table_records import PredictionTable, Run
-from sqlml.errors import BadDeclaration, BadRefresh, UnknownTable
+from sqlml.errors import BadDeclaration, BadRefresh, CatalogUnreachable, UnknownTable
 from sqlml.query.snapshots import references
 from sqlml.query.tables import (
     Bound,
@@ -28,10 +28,14 @@ from sqlml.query.tables import (
 from sqlml.query.text import is_like
 from sqlml.tables import answers, delta
 from sqlml.tables.asked import Progress, Refreshed, RefreshPlan, Request
+from sqlml.tables.compaction import Optimized, optimize
 from sqlml.tables.desk import Desk
+from sqlml.tables.failpoints import point
+from sqlml.tables.housekeeping import Vacuumed, vacuum
 from sqlml.tables.reading import Table
 from sqlml.tables.refresh import Prepared, plan_refresh, prepare, reconcile, refresh, statement_of
 from sqlml.tables.schedule import order
+from sqlml.tables.status import Status, TableFile, about, status, table_files
 
 
 class Predictions:
@@ -75,11 +79,9 @@ class Predictions:
         prepared = self.check(statement)
         held, shape = prepared.declared, fingerprint(prepared)
         before = self.known(statement.name)
-        root = self.desk.folder / statement.name.casefold() if before is None else Path(before.path)
-        if before is None:
-            _make_room(root, statement.name)
-        else:
-            self._check_partitions(before, prepared, root)
+        root = self._root(statement.name, before)
+        if self._is_remade(prepared):
+            shutil.rmtree(root)
         if before is not None and not (root / delta.LOG).is_dir():
             # Its files are gone: what the catalog knows of them is true no more.
             self.desk.tables.drop(before.name)
@@ -99,12 +101,17 @@ class Predictions:
             needs_full=changed_shape or (before is not None and before.needs_full),
             replace=statement.replace,
         )
+        point("mid create")
         delta.create(root, prepared.schema, held.partitions, statement.options.get("comment"))
         return self.desk.tables.get(statement.name)
 
     def check(self, statement: CreatePredictionTable) -> Prepared:
         """Plan a declaration's query and check its clauses, changing nothing; raises what `create` does."""
         self._check_cycle(statement)
+        return self.check_alone(statement)
+
+    def check_alone(self, statement: CreatePredictionTable) -> Prepared:
+        """The same, whatever tables there are that read each other."""
         table = PredictionTable(
             name=statement.name,
             text=statement.text,
@@ -121,7 +128,9 @@ class Predictions:
             created_at=datetime.min,
             updated_at=datetime.min,
         )
-        return prepare(self.desk, table, statement)
+        prepared = prepare(self.desk, table, statement)
+        self._is_remade(prepared)
+        return prepared
 
     def known(self, name: str) -> PredictionTable | None:
         """The table of that name, if there is one."""
@@ -157,11 +166,18 @@ class Predictions:
     def drop(self, name: str) -> None:
         """Forget a table and take its files away; raises UnknownTable. Its runs are remembered."""
         root = Path(self.desk.tables.get(name).path)
-        self.desk.tables.drop(name)
+        gone = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
+        # The files first: a table without any can be dropped or made again, files without a table are in the way.
         if root.is_dir():
-            gone = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
             root.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
+        point("mid drop")
+        try:
+            self.desk.tables.drop(name)
+        except CatalogUnreachable:
+            if gone.is_dir():
+                gone.rename(root)
+            raise
+        shutil.rmtree(gone, ignore_errors=True)
 
     def table(self, name: str, *, version: int | None = None, timestamp: datetime | None = None) -> Table:
         """A version of a table for Python; raises UnknownTable, TableMissing."""
@@ -170,21 +186,52 @@ class Predictions:
             timestamp = timestamp.replace(tzinfo=ZoneInfo(self.desk.time_zone))
         return Table(held.name, Path(held.path), version if version is not None else timestamp)
 
+    def status(self, name: str, now: datetime | None = None) -> Status:
+        """How fresh a table is; see `sqlml.tables.status`."""
+        return status(self.desk, name, now)
+
+    def about(self, name: str) -> dict[str, Any]:
+        """What a table is, without a look at the data that its query reads; raises UnknownTable."""
+        return about(self.desk, name)
+
+    def files(self, name: str) -> list[TableFile]:
+        """The files of a table's newest version; raises UnknownTable, TableMissing."""
+        return table_files(self.desk, name)
+
+    def optimize(self, name: str, *, plan_only: bool = False) -> Optimized:
+        """Put a table's small files together; see `sqlml.tables.compaction`."""
+        return optimize(self.desk, name, plan_only=plan_only)
+
+    def vacuum(self, name: str, retain: str | None = None, *, apply: bool = False) -> Vacuumed:
+        """Find, or take away, the files that no reader can reach any more; see `sqlml.tables.housekeeping`."""
+        return vacuum(self.desk, name, retain, apply=apply)
+
     def _check_cycle(self, statement: CreatePredictionTable) -> None:
         own = references(statement.query, self.desk.engine.dialect)
         order({**self.reads(), statement.name.casefold(): own})
 
-    def _check_partitions(self, before: PredictionTable, prepared: Prepared, root: Path) -> None:
-        """A table keeps its partitions; one that was never filled is made anew."""
+    def _root(self, name: str, held: PredictionTable | None) -> Path:
+        return self.desk.folder / name.casefold() if held is None else Path(held.path)
+
+    def _is_remade(self, prepared: Prepared) -> bool:
+        """Whether a table without rows lies where this one will be, and goes first; raises BadDeclaration.
+
+        A table keeps its partitions; one that was never filled is made anew.
+        """
+        name = prepared.declared.name
+        before = self.known(name)
+        root = self._root(name, before)
+        if before is None:
+            return _is_left_over(root, name)
         if not (root / delta.LOG).is_dir():
-            return
+            return False
         held = delta.snapshot(root)
         if held.partitions == prepared.declared.partitions:
-            return
+            return False
         if held.files:
             reason = f"it is partitioned by ({', '.join(held.partitions)}), which stays so: DROP it first"
             raise BadDeclaration(table=before.name, reason=reason)
-        shutil.rmtree(root)
+        return True
 
 
 def _request(name: str, start: Any, end: Any, options: Mapping[str, Any]) -> Request:
@@ -208,12 +255,11 @@ def fingerprint(prepared: Prepared) -> str:
     return hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
 
 
-def _make_room(root: Path, name: str) -> None:
-    """Refuse a folder that holds something; an empty table is what a declaration that was cut short has left."""
+def _is_left_over(root: Path, name: str) -> bool:
+    """Whether a folder holds what a declaration that was cut short has left: an empty table; refuses anything else."""
     if not root.exists() or not any(root.iterdir()):
-        return
+        return False
     if (root / delta.LOG).is_dir() and not delta.snapshot(root).files and not delta.commits(root, -1):
-        shutil.rmtree(root)
-        return
+        return True
     reason = f"its folder '{root}' holds something already: move it away, or choose another name"
     raise BadDeclaration(table=name, reason=reason)

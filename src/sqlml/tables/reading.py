@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from sqlml.catalog.tables import Tables
+from sqlml.catalog import PredictionTable, Tables
 from sqlml.engines.engine import Engine, Files
-from sqlml.errors import BadSetting
+from sqlml.errors import MissingPackage, SyntaxMistake
 from sqlml.query.snapshots import At, with_snapshots
 from sqlml.query.statements import keeps_text
 from sqlml.tables import delta
@@ -27,7 +27,8 @@ class Reading:
         self._engine = engine
         self._tables = tables
         self._zone = ZoneInfo(time_zone)
-        self._seen: dict[str, delta.Snapshot] = {}
+        self._seen: dict[str, tuple[delta.Snapshot, tuple[int, int] | None]] = {}
+        self._latest: dict[str, delta.Snapshot] = {}
 
     def readable(self, text: str) -> str:
         """A statement in which each prediction table is the version that there is now, or the one that it names.
@@ -40,17 +41,30 @@ class Reading:
             return text
         if keeps_text(text, self._engine.dialect):
             # What is made now is read later, and shall see the table as it is then.
-            self.show_latest()
             return text
         known = {table.name.casefold(): Path(table.path) for table in self._tables.all()}
-        return with_snapshots(text, self._engine.dialect, lambda name, at: self._shown(known, name, at))
+        seen: dict[tuple[str, At | None], str | None] = {}
 
-    def show_latest(self) -> None:
-        """Have the engine's own SQL know the tables as they are now."""
-        known = {table.name: Path(table.path) for table in self._tables.all()}
-        found = {name: self._snapshot(path) for name, path in known.items() if (path / delta.LOG).is_dir()}
-        if found:
-            self._engine.show_latest(SCHEMA, {name: files_of(held) for name, held in found.items()})
+        def shown(name: str, at: At | None) -> str | None:
+            # A statement that names a table twice reads one version of it, whatever comes in between.
+            if (name, at) not in seen:
+                seen[name, at] = self._shown(known, name, at)
+            return seen[name, at]
+
+        return with_snapshots(text, self._engine.dialect, shown)
+
+    def show_latest(self, tables: Sequence[PredictionTable]) -> None:
+        """Have the tables that a view of the engine's reads be what they are now."""
+        moved: dict[str, Files] = {}
+        for table in tables:
+            root = Path(table.path)
+            if (root / delta.LOG).is_dir():
+                held = self._snapshot(root)
+                if self._latest.get(table.path) is not held:
+                    moved[table.name] = files_of(held)
+                    self._latest[table.path] = held
+        if moved:
+            self._engine.show_latest(SCHEMA, moved)
 
     def _shown(self, known: Mapping[str, Path], name: str, at: At | None) -> str | None:
         if name.casefold() not in known:
@@ -68,15 +82,17 @@ class Reading:
         try:
             moment = datetime.fromisoformat(at.value)
         except ValueError:
-            raise BadSetting(key="TIMESTAMP AS OF", value=at.value, reason="it is no timestamp") from None
+            expected, found = "a timestamp such as '2024-01-31 12:00'", f"'{at.value}'"
+            raise SyntaxMistake(statement="TIMESTAMP AS OF", expected=expected, found=found) from None
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=self._zone)).astimezone(UTC)
 
     def _snapshot(self, root: Path, at: int | datetime | None = None) -> delta.Snapshot:
         if at is not None:
             return delta.snapshot(root, at)
-        held = self._seen.get(str(root))
-        if held is None or not delta.is_last(root, held.version):
-            held = self._seen[str(root)] = delta.snapshot(root)
+        held, mark = self._seen.get(str(root), (None, None))
+        if held is None or not delta.is_last(root, held.version) or delta.mark(root, held.version) != mark:
+            held = delta.snapshot(root)
+            self._seen[str(root)] = held, delta.mark(root, held.version)
         return held
 
 
@@ -88,12 +104,14 @@ def files_of(held: delta.Snapshot) -> Files:
 class Table:
     """One version of a prediction table, for Python: it is read when it is asked for its rows.
 
-    Whatever takes Arrow streams takes it as it is: `polars.from_arrow(table)`, a DuckDB query, `pyarrow.table(table)`.
+    Whatever takes Arrow streams takes it as it is: `polars.DataFrame(table)`, a DuckDB query, `pyarrow.table(table)`.
     """
 
     def __init__(self, name: str, root: Path, at: int | datetime | None = None) -> None:
         self.name = name
         self._table = delta.open_table(root, at)
+        if at is not None:
+            delta.check_whole(root, self._table)
         self.version = int(self._table.version())
 
     def __repr__(self) -> str:
@@ -110,6 +128,11 @@ class Table:
         """The columns."""
         return pa.schema(self._table.schema())
 
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """The columns whose values are folders."""
+        return tuple(self._table.metadata().partition_columns)
+
     def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
         """The rows as an Arrow table, all columns or some."""
         held = self._table.to_pyarrow_dataset().to_table(columns=columns)
@@ -120,7 +143,10 @@ class Table:
         return self.to_arrow(columns).to_pandas()
 
     def to_polars(self, columns: list[str] | None = None) -> Any:
-        """The rows as a polars data frame, all columns or some; needs polars."""
-        import polars
+        """The rows as a polars data frame, all columns or some; raises MissingPackage where there is no polars."""
+        try:
+            import polars
+        except ModuleNotFoundError as error:
+            raise MissingPackage(what="to_polars()", package="polars", extra="polars") from error
 
         return polars.from_arrow(self.to_arrow(columns))

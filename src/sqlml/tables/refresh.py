@@ -10,29 +10,33 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from sqlml.catalog import Snapshot
 from sqlml.catalog.table_records import PredictionTable, Refresh, Run, TableWindow
-from sqlml.errors import BadRefresh, CatalogUnreachable, RefreshFailed, SchemaDrift, SqlmlError
+from sqlml.errors import BadRefresh, CatalogUnreachable, RefreshFailed, SqlmlError
 from sqlml.planner import Plan
+from sqlml.query.sources import names_read
 from sqlml.query.statements import read
 from sqlml.query.tables import Bound as Written
 from sqlml.query.tables import CreatePredictionTable
 from sqlml.query.text import identifier
 from sqlml.tables import delta
 from sqlml.tables.asked import Progress, Refreshed, RefreshPlan, Request
-from sqlml.tables.declaration import Declared, bound, declared, now_as
+from sqlml.tables.columns import casts
+from sqlml.tables.declaration import ADDED, Declared, bound, declared, now_as
 from sqlml.tables.desk import Desk
 from sqlml.tables.job import Job, table_schema, versions_of
 from sqlml.tables.layout import key_of
-from sqlml.tables.running import FULL, Work, run, take_in
-from sqlml.tables.windows import Bound, Interval, Window, Windows, due
+from sqlml.tables.running import FULL, OPEN, Work, app_id, run, take_in
+from sqlml.tables.schedule import Schedule
+from sqlml.tables.windows import Bound, Window, Windows, due
 
 _BEAT_SECONDS = 20.0
 _SILENT = timedelta(minutes=5)
@@ -76,7 +80,8 @@ def prepare(desk: Desk, table: PredictionTable, statement: CreatePredictionTable
     pinned = desk.snapshot()
     plan = desk.planning.plan(text, pinned=pinned)
     found = desk.engine.schema(plan.sql)
-    held = declared(statement, found, table.dialect, desk.time_zone)
+    # The zone that a table was declared in stays its own, whatever a later session's is.
+    held = declared(statement, found, table.dialect, table.zone or desk.time_zone)
     return Prepared(table, held, text, plan, pinned, found)
 
 
@@ -100,6 +105,7 @@ def refresh(desk: Desk, name: str, request: Request, progress: Progress | None =
     table = desk.tables.get(name)
     root = Path(table.path)
     reconcile(desk, table)
+    request = replace(request, scheduled_for=_slot(table, request.scheduled_for))
     begun, is_fresh = desk.tables.begin_refresh(_record(table, request))
     if not is_fresh:
         return Refreshed(begun.refresh_id, table.name, begun.kind, (), done_by=begun.refresh_id)
@@ -108,20 +114,21 @@ def refresh(desk: Desk, name: str, request: Request, progress: Progress | None =
         with _beating(desk, begun.refresh_id):
             prepared = prepare(desk, table)
             is_full = request.full or (table.needs_full and not desk.tables.windows(table.name))
-            _check(table, prepared, root, is_full)
-            work = _work(desk, prepared, request, root, is_full=is_full)
+            opened = _check(table, prepared, root, is_full)
+            work = _work(desk, prepared, request, opened, is_full=is_full)
+            desk.tables.plan_refresh(begun.refresh_id, sum(len(one.windows) for one in work))
             progress.planned(len(work))
             job = Job(
                 prepared.declared,
                 root,
                 begun.refresh_id,
-                prepared.schema,
+                prepared.schema if is_full else pa.schema(opened.schema()),
                 prepared.found,
                 prepared.versions,
-                prepared.declared.reads,
+                _inputs(desk, prepared),
                 request.keep_failed,
             )
-            _run_all(desk, job, prepared, work, request, progress, runs)
+            _run_all(desk, job, prepared, work, request, opened, progress, runs)
     except BaseException as error:
         said = str(error) if isinstance(error, SqlmlError | OSError) else "it was interrupted"
         with _unless_unreachable():
@@ -133,6 +140,13 @@ def refresh(desk: Desk, name: str, request: Request, progress: Progress | None =
     return Refreshed(begun.refresh_id, table.name, begun.kind, tuple(runs))
 
 
+def _inputs(desk: Desk, prepared: Prepared) -> tuple[str, ...]:
+    """What the query reads: a prediction table by its folder, so that the lineage of both connects."""
+    folders = {f"predictions.{one.name}".casefold(): one.path for one in desk.tables.all()}
+    names = names_read(prepared.declared.statement.query, prepared.table.dialect)
+    return tuple(folders.get(name.casefold(), name) for name in names)
+
+
 def plan_refresh(desk: Desk, name: str, request: Request) -> RefreshPlan:
     """What `refresh` would do, without doing it; raises what it does."""
     table = desk.tables.get(name)
@@ -142,7 +156,7 @@ def plan_refresh(desk: Desk, name: str, request: Request) -> RefreshPlan:
     is_full = request.full or (table.needs_full and not desk.tables.windows(table.name))
     if (root / delta.LOG).is_dir():
         _check(table, prepared, root, is_full)
-    windows = windows_to_do(desk, prepared, request, desk.tables.windows(table.name), is_full=is_full)
+    windows = windows_to_do(desk, prepared, request, is_full=is_full)
     job = Job(prepared.declared, root, "", prepared.schema, prepared.found, prepared.versions)
     first = windows[0] if windows else None
     sql = job.select(prepared.plan, first, "the run's id", datetime.now(UTC), desk.engine.dialect)
@@ -179,6 +193,13 @@ def is_dead(held: Refresh) -> bool:
         except PermissionError:
             pass
     return datetime.now(UTC) - held.heartbeat_at > _SILENT
+
+
+def _slot(table: PredictionTable, moment: datetime | None) -> datetime | None:
+    """The moment of the table's own schedule that another program's clock means: they differ where clocks change."""
+    if moment is None or table.schedule is None:
+        return moment
+    return Schedule.parse(table.schedule, table.zone or "UTC").previous(moment.astimezone(UTC))
 
 
 def _record(table: PredictionTable, request: Request) -> Refresh:
@@ -230,39 +251,46 @@ def _beating(desk: Desk, refresh_id: str) -> Iterator[None]:
         thread.join()
 
 
-def _check(table: PredictionTable, prepared: Prepared, root: Path, is_full: bool) -> None:
-    """Have the table there, with the columns that the query gives."""
+def _check(table: PredictionTable, prepared: Prepared, root: Path, is_full: bool) -> DeltaTable:
+    """Have the table there, with the columns that the query gives; gives it opened."""
     if table.synced_version < 0:
         held = prepared.declared
         delta.create(root, prepared.schema, held.partitions, held.statement.options.get("comment"))
+    opened = delta.open_table(root)
     if is_full:
-        return
+        return opened
     if table.needs_full:
         reason = f"it was declared anew, with other columns or windows: REFRESH PREDICTION TABLE {table.name} FULL"
         raise BadRefresh(table=table.name, reason=f"{reason} rebuilds it")
-    there = delta.snapshot(root).schema
-    for name in there.names:
-        if name not in prepared.schema.names:
-            raise SchemaDrift(table=table.name, column=name, what="is missing")
-    for name in prepared.schema.names:
-        if name not in there.names:
-            raise SchemaDrift(table=table.name, column=name, what="is new")
+    own = pa.schema([one for one in pa.schema(opened.schema()) if one.name not in ADDED])
+    casts(prepared.found, own, prepared.declared.dialect, table.name)
+    return opened
 
 
-def _work(desk: Desk, prepared: Prepared, request: Request, root: Path, *, is_full: bool) -> list[Work]:
+def _work(desk: Desk, prepared: Prepared, request: Request, table: DeltaTable, *, is_full: bool) -> list[Work]:
     held = prepared.declared
-    known = desk.tables.windows(held.name)
-    windows = windows_to_do(desk, prepared, request, known, is_full=is_full)
+    windows = windows_to_do(desk, prepared, request, is_full=is_full)
+    rebuilt = table.transaction_version(app_id(held.name, FULL)) or 0
+    until = _over_until(desk, prepared, request.now or datetime.now(UTC)) if windows else None
     if is_full:
-        table = delta.open_table(root)
-        number = (table.transaction_version(f"sqlml/{held.name.casefold()}/{FULL}") or 0) + 1
-        return [Work(tuple(windows), number, is_full=True, at=table.version())]
-    return [Work((one,), known[key_of(one)].number + 1 if key_of(one) in known else 1) for one in windows]
+        return [Work(tuple(windows), rebuilt + 1, is_full=True, at=table.version(), until=until)]
+    known = desk.tables.windows(held.name, [key_of(one) for one in windows])
+    numbers = {key: window.number + 1 for key, window in known.items()}
+    return [Work((one,), numbers.get(key_of(one), 1), rebuilt, until=until) for one in windows]
 
 
-def windows_to_do(
-    desk: Desk, prepared: Prepared, request: Request, known: dict[str, TableWindow], *, is_full: bool
-) -> Sequence[Window | None]:
+def _over_until(desk: Desk, prepared: Prepared, now: datetime) -> Bound | None:
+    """Up to where no more rows are looked for: until now, or the largest integer that there is."""
+    held = prepared.declared
+    if held.windows is None:
+        return None
+    if held.windows.kind != "integer":
+        return now_as(held.windows.kind, held.zone, now)
+    bounds = _bounds(desk, prepared)
+    return None if bounds is None else bounds[1]
+
+
+def windows_to_do(desk: Desk, prepared: Prepared, request: Request, *, is_full: bool) -> Sequence[Window | None]:
     """The windows that a request means, in order; of a table without windows, the whole.
 
     Raises:
@@ -274,11 +302,11 @@ def windows_to_do(
         if request.start is not None:
             reason = "it has no INCREMENTAL clause, and is computed as a whole: leave FROM and TO out"
             raise BadRefresh(table=held.name, reason=reason)
-        if request.stale and not is_full and not stale(prepared, known):
+        if request.stale and not is_full and not stale(prepared, desk.tables.windows(held.name)):
             return []
         return [None]
     if request.stale and not is_full:
-        keys = stale(prepared, known)
+        keys = stale(prepared, desk.tables.windows(held.name))
         return sorted(window_of(held.windows, key) for key in keys)
     if request.start is not None and request.end is not None:
         start, end = (bound(one, held.windows.kind, held.zone) for one in (request.start, request.end))
@@ -289,18 +317,24 @@ def windows_to_do(
     first, until = span
     if is_full:
         return due(held.windows, first=first, until=until, done=set())
-    most = held.catch_up
+    most, known = held.catch_up, desk.tables.windows(held.name)
     found = due(
         held.windows,
         first=first,
         until=until,
-        done=known.keys(),
-        # Of integers nobody knows whether the last window is whole, so that it is computed again.
-        lookback=held.lookback or (Interval(1, None) if held.windows.kind == "integer" else None),
+        done=[key for key, one in known.items() if not is_open(one)],
+        lookback=held.lookback,
         most=None if most == -1 else most,
     )
-    missing = [one for one in found if one.key not in known]
-    return [one for one in found if one not in missing[:-1]] if most == -1 else found
+    if most != -1:
+        return found
+    newest = max((window_of(held.windows, key) for key in known), default=None)
+    return [one for one in found if one.key in known or (one is found[-1] and (newest is None or one > newest))]
+
+
+def is_open(window: TableWindow) -> bool:
+    """Whether a window was published before it was over, so that it is to be computed once more."""
+    return window.query_hash.endswith(OPEN)
 
 
 def _unpublished(desk: Desk, held: Declared, request: Request, windows: list[Window]) -> list[Window]:
@@ -308,27 +342,38 @@ def _unpublished(desk: Desk, held: Declared, request: Request, windows: list[Win
     if not request.resume:
         return windows
     done: set[str] = set()
+    is_newest = True
     for before in desk.tables.refreshes(held.name, limit=None):
         same = (request.start and request.start.text, request.end and request.end.text)
         if before.kind != "range" or (before.range_from, before.range_to) != same or before.outcome == "running":
             continue
         if before.outcome == "done":
+            # What it had to do it did; only what nobody has ever published is missing.
+            done |= desk.tables.windows(held.name).keys() if is_newest else set()
             break
+        is_newest = False
         runs = desk.tables.runs(held.name, refresh_id=before.refresh_id)
         done |= {one.window_key for one in runs if one.outcome in ("published", "already")}
     return [one for one in windows if one.key not in done]
+
+
+def _bounds(desk: Desk, prepared: Prepared) -> tuple[Bound, Bound] | None:
+    """The least and the largest value of the column that windows are made of; None where the query has no rows."""
+    held = prepared.declared
+    name = identifier(str(held.column), desk.engine.dialect)
+    query = f"SELECT min({name}) AS a, max({name}) AS b FROM ({prepared.plan.sql}\n) AS __sqlml_query"
+    (row,) = [row for batch in desk.engine.batches(query, 10) for row in batch.to_pylist()]
+    return None if row["a"] is None else (_as_bound(row["a"]), _as_bound(row["b"]))
 
 
 def _span(desk: Desk, prepared: Prepared, now: datetime) -> tuple[Bound, Bound] | None:
     """From where to where there can be whole windows with rows; None where the query has none."""
     held = prepared.declared
     assert held.windows is not None
-    name = identifier(str(held.column), desk.engine.dialect)
-    query = f"SELECT min({name}) AS a, max({name}) AS b FROM ({prepared.plan.sql}\n) AS __sqlml_query"
-    (row,) = [row for batch in desk.engine.batches(query, 10) for row in batch.to_pylist()]
-    if row["a"] is None:
+    bounds = _bounds(desk, prepared)
+    if bounds is None:
         return None
-    least, most = (_as_bound(row[one]) for one in "ab")
+    least, most = bounds
     first = held.first if held.first is not None else least
     end = held.windows.of(most).end
     moment = now_as(held.windows.kind, held.zone, now)
@@ -351,7 +396,7 @@ def stale(prepared: Prepared, known: dict[str, TableWindow]) -> dict[str, str]:
     now = prepared.versions
     found = {}
     for key, held in known.items():
-        if held.query_hash != prepared.declared.query_hash:
+        if held.query_hash.removesuffix(OPEN) != prepared.declared.query_hash:
             found[key] = "the query has changed"
             continue
         before = {name: (one["version"], one["digest"]) for name, one in held.versions.items()}
@@ -366,7 +411,14 @@ def stale(prepared: Prepared, known: dict[str, TableWindow]) -> dict[str, str]:
 
 
 def _run_all(
-    desk: Desk, job: Job, prepared: Prepared, work: list[Work], request: Request, progress: Progress, runs: list[Run]
+    desk: Desk,
+    job: Job,
+    prepared: Prepared,
+    work: list[Work],
+    request: Request,
+    table: DeltaTable,
+    progress: Progress,
+    runs: list[Run],
 ) -> None:
     """Each piece of work on a desk of its own, so many at a time; after the first failure none is begun."""
     if not work:
@@ -374,8 +426,9 @@ def _run_all(
     desk.planning.open(prepared.plan)
     if request.jobs <= 1 or len(work) == 1:
         for place, one in enumerate(work):
+            progress.begins(desk.engine)
             try:
-                runs.append(run(desk, job, prepared.plan, one, request.scheduled_for))
+                runs.append(run(desk, job, prepared.plan, one, table, request.scheduled_for))
             except SqlmlError as error:
                 raise _failed(job, work, place, error) from error
             progress.ended(runs[-1])
@@ -386,17 +439,18 @@ def _run_all(
 def _run_side_by_side(
     desk: Desk, job: Job, prepared: Prepared, work: list[Work], request: Request, progress: Progress, runs: list[Run]
 ) -> None:
-    desks: queue.SimpleQueue[tuple[Desk, Plan]] = queue.SimpleQueue()
+    desks: queue.SimpleQueue[tuple[Desk, Plan, DeltaTable]] = queue.SimpleQueue()
     others = [desk.another() for _ in range(min(request.jobs, len(work)))]
     for other in others:
-        desks.put((other, other.planning.plan(prepared.text, pinned=prepared.pinned)))
+        desks.put((other, other.planning.plan(prepared.text, pinned=prepared.pinned), delta.open_table(job.root)))
 
     def one(piece: Work) -> Run:
-        mine, plan = desks.get()
+        mine, plan, table = desks.get()
         try:
-            return run(mine, job, plan, piece, request.scheduled_for)
+            progress.begins(mine.engine)
+            return run(mine, job, plan, piece, table, request.scheduled_for)
         finally:
-            desks.put((mine, plan))
+            desks.put((mine, plan, table))
 
     try:
         with ThreadPoolExecutor(len(others)) as pool:
@@ -428,4 +482,5 @@ def _failed(job: Job, work: list[Work], place: int, error: SqlmlError, failed: i
         return error
     window = work[place].windows[0]
     count = len(work) - place if failed is None else failed
-    return RefreshFailed(failed=count, count=len(work), table=job.name, window=window, reason=error)
+    said = str(error).splitlines()[0].rstrip(".")
+    return RefreshFailed(failed=count, count=len(work), table=job.name, window=window, reason=f"{said}.")

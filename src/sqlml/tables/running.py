@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import time
 import uuid
@@ -11,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from deltalake import DeltaTable
 
 from sqlml.catalog.table_records import Run, TableWindow
 from sqlml.engines.engine import Files
@@ -32,13 +35,21 @@ from sqlml.tables.desk import Desk
 from sqlml.tables.failpoints import point
 from sqlml.tables.job import Job
 from sqlml.tables.layout import QUARANTINE, data_files, key_of, run_folder, window_folder
-from sqlml.tables.merging import last_of_each, merge
+from sqlml.tables.merging import last_of_each, merge, own_name
 from sqlml.tables.told import Told
-from sqlml.tables.windows import Window
+from sqlml.tables.windows import Bound, Window
 
+OPEN = "+open"
+"""Behind the hash of a window's query: the window was not over when it was computed."""
 FULL = "full"
 """The key of a run that computes every window, and replaces the whole table."""
 _MERGES = 20
+_LOGGED = (
+    "run_id", "refresh_id", "window_key", "outcome", "engine", "rows_out", "bytes", "seconds", "commit_version",
+    "published_by", "error",
+)  # fmt: skip
+
+log = logging.getLogger("sqlml.tables")
 
 
 @dataclass(frozen=True)
@@ -46,13 +57,17 @@ class Work:
     """What one run is to publish, for the `number`-th time.
 
     `windows` are those that it computes: one, or for a table that has none None; or all that there are, where it
-    replaces the whole table (`is_full`), which is made from `at` then.
+    replaces the whole table (`is_full`), which is made from `at` then. `rebuilt` is how often the whole was replaced
+    before: from then on each window is counted anew. `until` is up to where
+    no more rows are looked for: a window that ends behind it is to be computed once more.
     """
 
     windows: tuple[Window | None, ...]
     number: int
+    rebuilt: int = 0
     is_full: bool = False
     at: int | None = None
+    until: Bound | None = None
 
     @property
     def key(self) -> str:
@@ -73,7 +88,17 @@ class _Wrote:
         return [file for files in self.files.values() for file in files]
 
 
-def run(desk: Desk, job: Job, plan: Plan, work: Work, scheduled_for: datetime | None = None) -> Run:
+def app_id(table: str, key: str, rebuilt: int = 0) -> str:
+    """The name of a piece of work in the table's log.
+
+    Example:
+        >>> app_id("Daily", "0/100"), app_id("daily", "0/100", rebuilt=2)
+        ('sqlml/daily/0/100', 'sqlml/daily/2/0/100')
+    """
+    return "/".join(["sqlml", table.casefold(), *([str(rebuilt)] if rebuilt else []), key])
+
+
+def run(desk: Desk, job: Job, plan: Plan, work: Work, table: DeltaTable, scheduled_for: datetime | None = None) -> Run:
     """Do one run, and record what became of it.
 
     Args:
@@ -81,6 +106,7 @@ def run(desk: Desk, job: Job, plan: Plan, work: Work, scheduled_for: datetime | 
         job: of which refresh.
         plan: of the query, on the desk's engine.
         work: which windows.
+        table: opened by this thread.
         scheduled_for: the moment of the schedule that it answers.
 
     Raises:
@@ -89,6 +115,7 @@ def run(desk: Desk, job: Job, plan: Plan, work: Work, scheduled_for: datetime | 
     """
     begun = _begun(desk, job, work)
     desk.tables.begin_run(begun)
+    _log("run started", begun)
     told = _told(desk, job, begun, scheduled_for)
     desk.lineage.started(told)
     clock = time.perf_counter()
@@ -96,7 +123,7 @@ def run(desk: Desk, job: Job, plan: Plan, work: Work, scheduled_for: datetime | 
     wrote: _Wrote | None = None
     try:
         wrote = _write(desk, job, plan, work, begun, audits)
-        commit = _publish(desk, job, work, begun, wrote)
+        commit = _publish(desk, job, work, begun, wrote, table)
     except BaseException as error:
         # Once it has come to publishing, all but these may mean that the files are in the table.
         if wrote is None or isinstance(error, BadTableFile | TableBusy | TableMoved):
@@ -105,6 +132,7 @@ def run(desk: Desk, job: Job, plan: Plan, work: Work, scheduled_for: datetime | 
             kept = None
         failure = AuditFailed(**{**error.values, "kept": kept}) if kept and isinstance(error, AuditFailed) else error
         _record_failure(desk, begun, failure, time.perf_counter() - clock, audits)
+        _log("run failed", replace(begun, outcome="failed", error=_said(failure)))
         desk.lineage.failed(told, failure if isinstance(failure, Exception) else "interrupted")
         if failure is not error:
             raise failure from None
@@ -112,6 +140,7 @@ def run(desk: Desk, job: Job, plan: Plan, work: Work, scheduled_for: datetime | 
     point("before record")
     ended = _record(desk, job, work, begun, wrote, commit, time.perf_counter() - clock)
     point("after record")
+    _log(f"run {ended.outcome}", ended)
     held = {"rows": ended.rows_out or 0, "bytes": ended.bytes or 0, "files": ended.files or 0}
     desk.lineage.completed(told, **held, commit=commit.version, audits=ended.audits)
     return ended
@@ -154,8 +183,10 @@ def _write(desk: Desk, job: Job, plan: Plan, work: Work, begun: Run, audits: lis
     for window in work.windows:
         key = key_of(window)
         folder = run_folder(key, begun.run_id)
+        # What it reads may have changed since the refresh began.
+        job = replace(job, found=desk.engine.schema(plan.sql))
         query = job.select(plan, window, begun.run_id, begun.started_at, desk.engine.dialect)
-        (job.root / folder).parent.mkdir(parents=True, exist_ok=True)
+        delta.make_room(job.root, folder)
         rows[key] = desk.engine.write(query, str(job.root / folder), job.declared.partitions).rows
         files[key] = data_files(job.root, folder, job.declared.partitions)
         point("mid data")
@@ -172,7 +203,7 @@ def _audit(desk: Desk, job: Job, window: Window | None, files: list[DataFile], a
         rules.append(Audit("unique", job.declared.key, ()))
     if not rules:
         return
-    shown = desk.engine.show_files(f"{job.name}_audited", _files(job, files))
+    shown = desk.engine.show_files(own_name(job.name, "audited"), _files(job, files))
     found = audit(desk.engine, shown, rules)
     audits += found
     if failed := [f"{one.rule}: {one.found}" for one in found if not one.passed]:
@@ -184,39 +215,47 @@ def _files(job: Job, files: Sequence[DataFile]) -> Files:
     return Files(str(job.root), tuple(file.path for file in files), job.schema, job.declared.partitions)
 
 
-def _publish(desk: Desk, job: Job, work: Work, begun: Run, wrote: _Wrote) -> Commit:
+def _publish(desk: Desk, job: Job, work: Work, begun: Run, wrote: _Wrote, table: DeltaTable) -> Commit:
     metadata = {
         "run_id": begun.run_id,
         "query": job.declared.query_hash,
         "versions": job.versions,
         "full": work.is_full,
         "windows": [
-            {"key": key, "number": 0 if work.is_full else work.number, "rows": rows} for key, rows in wrote.rows.items()
+            {
+                "key": key_of(window),
+                "number": 0 if work.is_full else work.number,
+                "rows": wrote.rows[key_of(window)],
+                "open": _ends_behind(window, work.until),
+            }
+            for window in work.windows
         ],
     }
-    app_id = f"sqlml/{job.name.casefold()}/{work.key}"
+    name = app_id(job.name, work.key, work.rebuilt)
     if work.is_full:
-        return _replace_all(desk, job, work, begun, wrote, app_id, metadata)
+        return _replace_all(desk, job, work, begun, wrote, name, metadata)
     if not job.declared.key:
         folder = f"{window_folder(work.key)}/"
         return delta.publish(
             job.root,
             wrote.all_files,
-            app_id=app_id,
+            app_id=name,
             number=work.number,
             replaces=lambda path: path.startswith(folder),
             metadata=metadata,
             rows=sum(wrote.rows.values()),
+            table=table,
         )
     for attempt in range(_MERGES):
         held = delta.snapshot(job.root)
         folder = f"{run_folder(work.key, begun.run_id)}.{attempt}"
         merged = merge(desk.engine, job, held, _files(job, wrote.all_files), folder)
+        point("after merge")
         try:
             return delta.publish(
                 job.root,
                 [*wrote.all_files, *merged.kept],
-                app_id=app_id,
+                app_id=name,
                 number=work.number,
                 replaces=merged.replaced.__contains__,
                 metadata=metadata,
@@ -230,22 +269,22 @@ def _publish(desk: Desk, job: Job, work: Work, begun: Run, wrote: _Wrote) -> Com
 
 
 def _replace_all(
-    desk: Desk, job: Job, work: Work, begun: Run, wrote: _Wrote, app_id: str, metadata: Mapping[str, Any]
+    desk: Desk, job: Job, work: Work, begun: Run, wrote: _Wrote, name: str, metadata: Mapping[str, Any]
 ) -> Commit:
     files, key = wrote.all_files, job.declared.key
     if key and len(work.windows) > 1:
         new = _files(job, files)
-        if repeated(desk.engine, desk.engine.show_files(f"{job.name}_whole", new), key):
+        if repeated(desk.engine, desk.engine.show_files(own_name(job.name, "whole"), new), key):
             files = last_of_each(desk.engine, job, new, run_folder(FULL, begun.run_id))
     held = delta.snapshot(job.root)
-    if work.at is not None and held.version != work.at:
+    if work.at is not None and not delta.is_kept_up(job.root, work.at):
         raise TableMoved(path=job.root, at=work.at, version=held.version)
     is_same = held.schema.equals(job.schema)
-    at = held.version if is_same else delta.allow(job.root, job.schema)
+    at = held.version if is_same else delta.allow(job.root, job.schema, held.version)
     return delta.publish(
         job.root,
         files,
-        app_id=app_id,
+        app_id=name,
         number=work.number,
         replaces=lambda _: True,
         metadata=metadata,
@@ -297,11 +336,10 @@ def take_in(desk: Desk, name: str, root: Path) -> None:
     """Have the catalog know what the table's log says, also where nobody was left to record it."""
     known = desk.tables.get(name)
     if known.synced_version >= 0 and delta.is_last(root, known.synced_version):
-        version = delta.open_table(root).version()
-        if version < known.synced_version:
-            reason = f"it is at version {version}, and was at {known.synced_version} before: it is another one"
-            raise TableUnreadable(path=root, reason=reason)
         return
+    if known.synced_version > (version := delta.open_table(root).version()):
+        reason = f"it is at version {version}, and was at {known.synced_version} before: it is another one"
+        raise TableUnreadable(path=root, reason=reason)
     for commit in delta.commits(root, known.synced_version):
         _absorb(desk, name, commit)
 
@@ -323,18 +361,30 @@ def _window(commit: Commit, held: Mapping[str, Any]) -> TableWindow:
         run_id=commit.metadata["run_id"],
         commit_version=commit.version,
         rows=held["rows"],
-        query_hash=commit.metadata["query"],
+        query_hash=commit.metadata["query"] + (OPEN if held.get("open") else ""),
         versions=commit.metadata["versions"],
         published_at=datetime.fromtimestamp(commit.metadata["at"] / 1000, UTC),
     )
 
 
+def _ends_behind(window: Window | None, until: Bound | None) -> bool:
+    return window is not None and until is not None and window.end > until  # type: ignore[operator]
+
+
 def _record_failure(desk: Desk, begun: Run, error: BaseException, seconds: float, audits: Sequence[Audited]) -> None:
-    said = str(error) if isinstance(error, SqlmlError | OSError) else f"{type(error).__name__}"
     # A catalog that can't be reached hides no other error; it hears of the run when it is back.
     with contextlib.suppress(CatalogUnreachable):
-        found = {"seconds": seconds, "error": said, "audits": [one.as_json() for one in audits]}
+        found = {"seconds": seconds, "error": _said(error), "audits": [one.as_json() for one in audits]}
         desk.tables.finish_run(begun.run_id, "failed", **found)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, SqlmlError | OSError) else type(error).__name__
+
+
+def _log(message: str, run: Run) -> None:
+    told = {name: value for name in _LOGGED if (value := getattr(run, name)) is not None}
+    log.info(message, extra={"sqlml": {**told, "table": run.table_name}})
 
 
 def _put_away(job: Job, work: Work, begun: Run, *, keep: bool) -> str | None:
