@@ -23,7 +23,7 @@ import sqlml
 from sqlml.errors import SqlmlError
 from sqlml.query.tables import Bound
 from sqlml.tables import delta
-from sqlml.tables.refresh import Progress, Refreshed, Request
+from sqlml.tables.asked import Progress, Refreshed, Request
 
 FIRST = datetime(2024, 3, 1)
 DAYS, A_DAY = 5, 8

@@ -373,8 +373,8 @@ def test_what_no_file_declares_any_more(db, write, project):
 def test_what_is_still_needed_is_not_pruned(db, write):
     needed = {
         "call": "other_score(e)",
-        "read": "(SELECT max(x) FROM predictions.more)",
         "generic": "predict('other', e)",
+        "read": "(SELECT max(x) FROM predictions.more)",
     }
     write(
         f_other="CREATE FUNCTION other USING MODEL 'models:/risk/2'",

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sqlml.catalog.table_records import PredictionTable, TableWindow
 from sqlml.tables.asked import Refreshed
-from sqlml.tables.refresh import Prepared
+from sqlml.tables.preparing import Prepared
 
 _TEXT = pa.string()
 _RUNS = pa.schema(

@@ -20,7 +20,8 @@ from sqlml.tables import delta
 from sqlml.tables.desk import Desk
 from sqlml.tables.layout import DATA, QUARANTINE, RUN, WINDOW
 from sqlml.tables.options import duration, retention
-from sqlml.tables.refresh import is_dead, reconcile, statement_of
+from sqlml.tables.preparing import statement_of
+from sqlml.tables.refresh import is_dead, reconcile
 from sqlml.tables.running import take_in
 
 MARGIN = timedelta(hours=1)

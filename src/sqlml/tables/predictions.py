@@ -32,8 +32,9 @@ from sqlml.tables.compaction import Optimized, optimize
 from sqlml.tables.desk import Desk
 from sqlml.tables.failpoints import point
 from sqlml.tables.housekeeping import Vacuumed, vacuum
+from sqlml.tables.preparing import Prepared, prepare, statement_of
 from sqlml.tables.reading import Table
-from sqlml.tables.refresh import Prepared, plan_refresh, prepare, reconcile, refresh, statement_of
+from sqlml.tables.refresh import plan_refresh, reconcile, refresh
 from sqlml.tables.schedule import order
 from sqlml.tables.status import Status, TableFile, about, status, table_files
 

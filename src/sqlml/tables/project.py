@@ -22,11 +22,12 @@ from sqlml.query.project import DeclaredTable, about
 from sqlml.query.snapshots import At, references, with_snapshots
 from sqlml.query.text import identifier, tokenize
 from sqlml.query.typenames import sql_type
+from sqlml.tables.choosing import stale
 from sqlml.tables.desk import Desk, Plans
 from sqlml.tables.differences import differences
 from sqlml.tables.predictions import Predictions, fingerprint
+from sqlml.tables.preparing import Prepared, statement_of
 from sqlml.tables.reading import Reading
-from sqlml.tables.refresh import Prepared, stale, statement_of
 from sqlml.tables.schedule import order
 
 _UNSEEN = {"name", "file", "comment"}

@@ -12,10 +12,12 @@ from sqlml.catalog.table_records import PredictionTable, Run, TableWindow
 from sqlml.errors import SqlmlError
 from sqlml.tables import delta
 from sqlml.tables.asked import Request
+from sqlml.tables.choosing import stale, windows_to_do
 from sqlml.tables.compaction import stored_files
 from sqlml.tables.desk import Desk
 from sqlml.tables.layout import key_of, place_of, window_folder
-from sqlml.tables.refresh import Prepared, prepare, reconcile, stale, statement_of, windows_to_do
+from sqlml.tables.preparing import Prepared, prepare, statement_of
+from sqlml.tables.refresh import reconcile
 from sqlml.tables.schedule import Schedule
 
 _RECENT = 10_000
