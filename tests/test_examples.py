@@ -96,6 +96,7 @@ def test_the_notebook_warns_of_nothing(notebook):
     assert [output.text for output in outputs(notebook) if output.get("name") == "stderr"] == []
 
 
+@pytest.mark.long
 def test_the_notebook_of_tables_draws_four_pictures_each_with_a_sentence_below(predictions):
     drawn = [cell.outputs for cell in predictions.cells if any(map(is_picture, cell.get("outputs", [])))]
     assert len(drawn) == 4
@@ -108,6 +109,7 @@ def is_picture(output):
     return "image/png" in output.get("data", {})
 
 
+@pytest.mark.long
 def test_the_notebook_of_tables_restates_a_quarter_by_a_second_version(predictions):
     said = "".join(output.get("text", "") for output in outputs(predictions))
     assert "None of the 365 days is missing" in said
@@ -117,6 +119,7 @@ def test_the_notebook_of_tables_restates_a_quarter_by_a_second_version(predictio
     assert re.search(r"called the riskiest, so many were late: \d+% by version 1, \d+% by version 2", said)
 
 
+@pytest.mark.long
 def test_the_notebook_of_tables_warns_of_nothing(predictions):
     assert [output.text for output in outputs(predictions) if output.get("name") == "stderr"] == []
 

@@ -162,6 +162,7 @@ def test_nothing_due_costs_no_engine(scheduled):
     assert not {"duckdb", "deltalake", "mlflow", "pandas", "sklearn", "pyspark"} & loaded
 
 
+@pytest.mark.long
 def test_what_fails_holds_up_what_reads_it_until_it_is_healed(scheduled, run, tmp_path, declared):
     folder = scheduled("broken", "after_broken")
     failed = run("schedule", "run", "--due", "--wait", "0.1", code=1)
@@ -182,6 +183,7 @@ def test_what_fails_holds_up_what_reads_it_until_it_is_healed(scheduled, run, tm
     assert [one for one in events(healed.stderr) if one[0] == "done"] == [("done", "broken"), ("done", "after_broken")]
 
 
+@pytest.mark.long
 def test_what_takes_too_long_is_stopped(scheduled, run):
     folder = scheduled("endless")
     begun = time.monotonic()

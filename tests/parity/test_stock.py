@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,30 @@ NO_PIPELINE = {
 }
 
 
+# One of each family: what they all have in common is tried in every run, the others by `make test-long`.
+FAMILIES = {
+    "DecisionTreeClassifier",
+    "GaussianNB",
+    "GradientBoostingRegressor",
+    "HistGradientBoostingClassifier",
+    "KMeans",
+    "KNeighborsRegressor",
+    "LinearRegression",
+    "LogisticRegression",
+    "MLPClassifier",
+    "MultiOutputRegressor",
+    "RandomForestClassifier",
+    "SVC",
+    "StackingClassifier",
+    "VotingRegressor",
+}
+
+
+def families(names: Iterable[str]) -> list[Any]:
+    """Names to try, those that are of no new family in the long run alone."""
+    return [pytest.param(name, marks=[] if name in FAMILIES else pytest.mark.long) for name in names]
+
+
 def numbers(name: str) -> pd.DataFrame:
     random = np.random.default_rng(7)
     if name == "CategoricalNB":
@@ -75,7 +100,7 @@ def test_numbers(registry, name):
     check_missing(asked, rows)
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name not in NO_STRING_LABELS])
+@pytest.mark.parametrize("name", families(name for name in CLASSIFIERS if name not in NO_STRING_LABELS))
 def test_string_labels(registry, name):
     rows = numbers(name)
     binary_only = name in {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
@@ -103,7 +128,7 @@ def prepared(model: Any) -> Any:
     return make_pipeline(columns, model)
 
 
-@pytest.mark.parametrize("name", [name for name in STOCK if name not in NO_PIPELINE])
+@pytest.mark.parametrize("name", families(name for name in STOCK if name not in NO_PIPELINE))
 def test_pipeline_with_texts(registry, name):
     rows = mixed()
     asked = registry.through(fitted(name, rows, model=prepared(STOCK[name]())), rows, f"{name} after texts")

@@ -113,6 +113,7 @@ def test_rows_are_merged_by_key(project, world, writer):
     assert held.place.tolist() == wanted.place.tolist()
 
 
+@pytest.mark.long
 def test_the_whole_is_rebuilt_with_other_columns(project, writer):
     db = project.on(writer)
     small.declare(db, DAILY, "SELECT id, ts, place, risk_score(e) AS risk FROM events AS e")
@@ -137,6 +138,7 @@ def test_an_audit_that_fails_publishes_nothing(project, writer):
     assert project.rows(writer, "SELECT count(*) FROM predictions.daily") == [(0,)]
 
 
+@pytest.mark.long
 def test_versions_and_moments(project, reader):
     db = project.on("duckdb")
     small.declare(db, DAILY, QUERY)
@@ -155,6 +157,7 @@ def test_versions_and_moments(project, reader):
     small.fails(TableMissing, "2001", lambda: count("TIMESTAMP AS OF '2001-01-01'"))
 
 
+@pytest.mark.long
 def test_odd_values_of_a_partition(project, writer, reader):
     odd = ["a b", "50%", "a/b", "x=y", "ä", "a'b", "[1]", None, "C:\\x", "*"]
     rows = small.events(2).assign(place=[odd[i % len(odd)] for i in range(2 * small.A_DAY)])
@@ -172,6 +175,7 @@ def test_an_empty_text_is_no_partition(project, writer):
     assert project.rows(writer, "SELECT count(*) FROM predictions.daily") == [(0,)]
 
 
+@pytest.mark.long
 def test_a_source_that_has_changed(project, writer):
     db = project.on(writer)
     small.declare(db, "", "SELECT * , risk_score(e) AS risk FROM events AS e")
@@ -208,6 +212,7 @@ TYPES: dict[str, tuple[pa.DataType, list]] = {
 }
 
 
+@pytest.mark.long
 def test_types_are_kept(project, writer, reader):
     columns = {
         name: pa.array([None if value is pd.NA else value for value in values], type_)

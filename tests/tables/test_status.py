@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import sqlml
-from sqlml.errors import TableMissing, UnknownTable
+from sqlml.errors import BadRefresh, TableMissing, UnknownTable
 from tables.small import DAILY, QUERY, ask, declare, fails, root_of, utc
 
 LAST = "2024-03-05T00:00:00/2024-03-06T00:00:00"
@@ -104,6 +104,14 @@ def test_who_is_at_work(db):
     ask(db, progress=lambda _: seen.append(db.predictions.status("daily").running))
     assert [len(one) for one in seen] == [1] * 5
     assert db.predictions.status("daily").running == ()
+
+
+def test_a_range_never_takes_the_place_of_the_whole(db):
+    declare(db)
+    ask(db)
+    for what in ("full", "stale"):
+        fails(BadRefresh, "choose one", lambda what=what: db.refresh("daily", start=1, end=2, **{what: True}))
+    assert db.predictions.status("daily").rows == 40
 
 
 def test_why_it_can_t_be_told(db):

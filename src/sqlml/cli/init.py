@@ -52,7 +52,7 @@ FILES = {
     PROJECT_FILE: SETTINGS,
     "udfs/functions.sql": FUNCTIONS,
     "sql/example.sql": QUERIES,
-    ".gitignore": f"# What sqlml and MLflow leave here.\n{STATE_FOLDER}/\nmlflow.db\nmlruns/\nmlartifacts/\n",
+    ".gitignore": f"# What sqlml and MLflow leave here.\n{STATE_FOLDER}/\nmlflow.db\nmlruns/\nmlartifacts/\ntables/\n",
 }
 
 

@@ -77,7 +77,8 @@ def data_files(root: Path, folder: str, partitions: Sequence[str]) -> list[DataF
     found = []
     for path in sorted((root / folder).rglob("*.parquet")):
         below = path.relative_to(root)
-        if any(part.startswith((".", "_")) for part in below.parts):
+        # What writers hide from readers, which the folder of a column's value isn't, whatever the column's name.
+        if any(part.startswith((".", "_")) and "=" not in part for part in below.parts):
             continue
         values = dict(part.split("=", 1) for part in path.relative_to(root / folder).parts[:-1])
         # An engine may spell a column's name in its own way.

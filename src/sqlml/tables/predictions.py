@@ -238,6 +238,9 @@ class Predictions:
 def _request(name: str, start: Any, end: Any, options: Mapping[str, Any]) -> Request:
     if (start is None) != (end is None):
         raise BadRefresh(table=name, reason="a range has a start and an end")
+    if sum((start is not None, bool(options.get("full")), bool(options.get("stale")))) > 1:
+        # A table that is rebuilt from a range alone would lose the rest.
+        raise BadRefresh(table=name, reason="a range, 'full' and 'stale' each say which windows: choose one")
     return Request(start=_written(start), end=_written(end), **options)
 
 
