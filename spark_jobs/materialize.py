@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -29,11 +29,12 @@ def materialize(
     keep_failed: Annotated[bool, typer.Option("--keep-failed", help="Keep rows that fail an audit, aside.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="How many windows at a time.")] = 1,
     scheduled_for: Annotated[
-        datetime | None, typer.Option(help="The moment of the schedule that this answers; it is done once.")
+        str | None, typer.Option(help="The moment of the schedule that this answers, in ISO 8601; it is done once.")
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; nothing is written.")] = False,
 ) -> None:
     """Refresh prediction tables. Exit codes: 0 done, also by another; 1 an error; 2 the command line is wrong."""
+    slot = None if scheduled_for is None else moment(scheduled_for)
     spark = SparkSession.builder.appName(f"sqlml materialize {', '.join(table)}").getOrCreate()
     try:
         with sqlml.connect(spark, project=project, publish="needed") as db:
@@ -44,14 +45,21 @@ def materialize(
                 if plan:
                     print(db.plan_refresh(name, **options))
                     continue
-                done = db.refresh(
-                    name, **options, keep_failed=keep_failed, jobs=jobs, scheduled_for=scheduled_for, told=_tell
-                )
+                done = db.refresh(name, **options, keep_failed=keep_failed, jobs=jobs, scheduled_for=slot, told=_tell)
                 print(done)
     except sqlml.SqlmlError as error:
         sys.exit(f"error: {error}")
     finally:
         spark.stop()
+
+
+def moment(text: str) -> datetime:
+    """A moment in ISO 8601; one without a zone is in UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is no moment in ISO 8601.", param_hint="'--scheduled-for'") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _tell(run: sqlml.Run) -> None:
