@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sqlml.programs.objects import cache_folder
+
 SOURCE = Path(__file__).parents[2] / "src"
 
 # Fitted and logged in a process of its own: mlflow takes seconds to import and warns of its own code.
@@ -42,13 +44,20 @@ mlflow.MlflowClient(registry_uri=sys.argv[1]).set_registered_model_alias(*sys.ar
 """
 
 
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """Where this process keeps compiled code: each test has a home of its own, and would compile it there first."""
+    return cache_folder()
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, tmp_path):
+def clean_environment(monkeypatch, tmp_path, cache):
     """No setting of the machine's, and a home of the test's own."""
     for name in list(os.environ):
         if name.startswith(("SQLML_", "MLFLOW_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SQLML_CACHE", str(cache))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(SOURCE))
     monkeypatch.setenv("TERM", "dumb")

@@ -28,17 +28,6 @@ def write_events(days=3, where="TRUE"):
     duckdb.sql(f"COPY (SELECT {rows} FROM range({days * 4}) t(i) WHERE {where}) TO 'events.parquet'")
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def compiled_once(clean_environment, cache, monkeypatch):
-    """Each test has a home of its own, and each process would compile its native code there first."""
-    monkeypatch.setenv("SQLML_CACHE", str(cache))
-
-
 @pytest.fixture
 def run(project):
     """Runs a command in this process, where the libraries are imported already, and checks its exit code."""
