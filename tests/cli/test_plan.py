@@ -65,6 +65,7 @@ def test_from_a_plan_to_what_is_there(run, rows, declared):
     assert stopped.stdout == ""
 
 
+@pytest.mark.long
 def test_what_no_file_declares_goes_once_it_is_said_so(run, rows, declared):
     run("apply")
     run("sql", "REFRESH PREDICTION TABLE t")
