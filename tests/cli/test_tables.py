@@ -263,9 +263,11 @@ def test_keyed_rows_are_put_together_and_taken_away(source, run, objects, rows):
     everything = "SELECT * FROM predictions.risks ORDER BY id"
     before = rows(everything)
     planned = objects("optimize", "risks", "--plan")
-    assert (planned["applied"], planned["files_before"], planned["files_after"]) == (False, 2, 1)
-    assert "2" in run("tables", "optimize", "risks", "--plan").stdout
-    assert "2 files became 1" in run("tables", "optimize", "risks").stdout
+    # How many threads had rows to write is the engine's affair.
+    small = planned["files_before"]
+    assert (planned["applied"], small >= 2, planned["files_after"]) == (False, True, 1)
+    assert str(small) in run("tables", "optimize", "risks", "--plan").stdout
+    assert f"{small} files became 1" in run("tables", "optimize", "risks").stdout
     assert rows(everything) == before
     assert "no small files" in run("tables", "optimize", "risks").stdout
     assert not objects("optimize", "risks")["applied"]
