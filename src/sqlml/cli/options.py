@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,3 +53,17 @@ Database = Annotated[
 TrustPickle = Annotated[
     bool, typer.Option("--trust-pickle", help="Load models that run code when they are loaded. Only if you trust them.")
 ]
+
+
+def moment(given: str, option: str | None = None) -> datetime:
+    """A moment in ISO 8601, as an option has it; one without a zone is in UTC.
+
+    Example:
+        >>> moment("2024-01-31T03:00").isoformat()
+        '2024-01-31T03:00:00+00:00'
+    """
+    try:
+        found = datetime.fromisoformat(given)
+    except ValueError:
+        raise typer.BadParameter(f"'{given}' is no moment: write 2024-01-31T03:00:00Z", param_hint=option) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlml.cli.outputs.objects import dumped
@@ -22,6 +23,11 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: s
         sys.stdout.write(f"{empty}\n")
         return
     table(names, [["" if cell is None else str(cell) for cell in row] for row in rows], sys.stdout)
+
+
+def when(moment: datetime | None) -> str | None:
+    """A moment for a column: to the second, in UTC."""
+    return None if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _plain(value: Any) -> Any:

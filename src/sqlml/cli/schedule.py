@@ -16,9 +16,9 @@ import typer
 from sqlml.catalog import Catalog
 from sqlml.cli.failing import Terminated
 from sqlml.cli.logs import in_json, log
-from sqlml.cli.options import Debug, JsonLogs, Output, Project
+from sqlml.cli.options import Debug, JsonLogs, Output, Project, moment
 from sqlml.cli.page import as_written, plain
-from sqlml.cli.printing import print_json, print_table
+from sqlml.cli.printing import print_json, print_table, when
 from sqlml.cli.schedule_export import export
 from sqlml.config import Settings, load_settings
 from sqlml.errors import NoProject
@@ -45,11 +45,11 @@ def due(
     Tables come after those that they read. Slots that went by undone are missed:
     one refresh, for the newest, answers them all.
     """
-    moment = _moment(now)
+    at = datetime.now(UTC) if now is None else moment(now, "'--now'").astimezone(UTC)
     with _opened(project) as (settings, _, catalog):
         tables = catalog.predictions
         held = scheduled(tables.all(), tables.answered(), settings.time_zone)
-    found = {one.table.key: one for one in due_at(held, moment)}
+    found = {one.table.key: one for one in due_at(held, at)}
     lines: list[dict[str, Any]] = [
         {
             "table": table.name,
@@ -57,7 +57,7 @@ def due(
             "missed": found[key].missed if key in found else 0,
             "after": found[key].after if key in found else (),
             "answered": table.answered,
-            "next": table.schedule.next(moment),
+            "next": table.schedule.next(at),
             "cron": table.schedule.cron,
             "zone": table.schedule.zone,
         }
@@ -69,8 +69,8 @@ def due(
     names = ("table", "due for", "missed", "after", "answered", "next", "schedule")
     rows = [
         (
-            *(line["table"], _shown(line["due"]), line["missed"] or None, ", ".join(line["after"])),
-            *(_shown(line["answered"]), _shown(line["next"]), f"{line['cron']} {line['zone']}"),
+            *(line["table"], when(line["due"]), line["missed"] or None, ", ".join(line["after"])),
+            *(when(line["answered"]), when(line["next"]), f"{line['cron']} {line['zone']}"),
         )
         for line in lines
     ]
@@ -149,20 +149,6 @@ def _told() -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.level, log.propagate = before
-
-
-def _moment(given: str | None) -> datetime:
-    if given is None:
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
-        raise typer.BadParameter(f"'{given}' is no moment: write 2024-01-31T03:00:00Z", param_hint="'--now'") from None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-
-
-def _shown(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 app = plain(typer.Typer, no_args_is_help=True)

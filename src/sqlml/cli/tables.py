@@ -12,7 +12,7 @@ from sqlml.catalog.table_records import Run
 from sqlml.cli.opening import opened, opened_beside, opened_for_table, tables_by_engine
 from sqlml.cli.options import Database, Debug, Output, Project
 from sqlml.cli.page import as_written, plain
-from sqlml.cli.printing import print_json, print_table
+from sqlml.cli.printing import print_json, print_table, when
 from sqlml.cli.tables_refresh import ByEngine, as_object, refresh
 from sqlml.cli.tables_upkeep import Name, export, optimize, size, vacuum
 from sqlml.query.text import is_like
@@ -206,11 +206,6 @@ def drop(
         print_json({"name": table.name, "path": table.path, "rows": rows, "dropped": not plan})
     else:
         sys.stdout.write(f"{'Would drop' if plan else 'Dropped'} {what}.\n")
-
-
-def when(moment: datetime | None) -> str | None:
-    """A moment for a column: to the second, in UTC."""
-    return None if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _run_line(run: Run) -> tuple[Any, ...]:

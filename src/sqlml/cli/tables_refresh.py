@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
@@ -17,7 +16,7 @@ from rich.progress import Progress as Bar
 from sqlml.catalog.table_records import Run
 from sqlml.cli.logs import in_json
 from sqlml.cli.opening import opened_for_table
-from sqlml.cli.options import Database, Debug, JsonLogs, Output, Project, TrustPickle
+from sqlml.cli.options import Database, Debug, JsonLogs, Output, Project, TrustPickle, moment
 from sqlml.cli.printing import print_json
 from sqlml.cli.running import Stopping, stoppably
 from sqlml.query.tables import Bound
@@ -82,7 +81,7 @@ def refresh(
         resume=resume,
         keep_failed=keep_failed,
         jobs=jobs,
-        scheduled_for=_moment(scheduled_for),
+        scheduled_for=None if scheduled_for is None else moment(scheduled_for),
     )
     with opened_for_table(name, engine, project, database, trust_pickle=trust_pickle) as session:
         if plan:
@@ -105,16 +104,6 @@ def _check(start: str | None, end: str | None, *, full: bool, stale: bool, resum
         raise typer.BadParameter("a range, --full and --stale are three ways to say which windows: choose one")
     if resume and start is None:
         raise typer.BadParameter("say which range is resumed: --from ... --to ...", param_hint="'--resume'")
-
-
-def _moment(given: str | None) -> datetime | None:
-    if given is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
-        raise typer.BadParameter(f"'{given}' is no moment: write 2024-01-31T03:00:00Z") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _followed(session: Session, name: str, request: Request) -> Refreshed:

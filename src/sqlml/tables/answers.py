@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from sqlml.catalog.columns import table as to_table
 from sqlml.catalog.table_records import PredictionTable, TableWindow
 from sqlml.tables.asked import Refreshed
 from sqlml.tables.preparing import Prepared
@@ -50,7 +51,7 @@ def shown(tables: Sequence[tuple[PredictionTable, dict[str, TableWindow]]]) -> p
             ("note", _TEXT),
         ]
     )
-    return pa.Table.from_pylist(rows, schema)
+    return to_table(rows, schema)
 
 
 def created(table: PredictionTable, *, needs_full: bool) -> pa.Table:
@@ -80,7 +81,7 @@ def refreshed(done: Refreshed) -> pa.Table:
     ]
     if done.done_by:
         rows.append({"outcome": "already", "note": f"refresh {done.done_by} does this"})
-    return pa.Table.from_pylist(rows, _RUNS)
+    return to_table(rows, _RUNS)
 
 
 def described(table: PredictionTable, prepared: Prepared, windows: dict[str, TableWindow]) -> pa.Table:
@@ -112,4 +113,4 @@ def described(table: PredictionTable, prepared: Prepared, windows: dict[str, Tab
 
 
 def _texts(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> pa.Table:
-    return pa.table({name: pa.array([row[i] for row in rows], _TEXT) for i, name in enumerate(names)})
+    return to_table([dict(zip(names, row, strict=True)) for row in rows], pa.schema([(name, _TEXT) for name in names]))

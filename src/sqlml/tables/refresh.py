@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,7 +83,8 @@ def refresh(desk: Desk, name: str, request: Request, progress: Progress | None =
             _run_all(desk, job, prepared, work, request, opened, progress, runs)
     except BaseException as error:
         said = str(error) if isinstance(error, SqlmlError | OSError) else "it was interrupted"
-        with _unless_unreachable():
+        # What the catalog can't be told now, it finds out by itself later.
+        with suppress(CatalogUnreachable):
             desk.tables.finish_refresh(begun.refresh_id, "failed", said)
         raise
     if is_full and table.needs_full:
@@ -176,22 +177,13 @@ def _record(table: PredictionTable, request: Request) -> Refresh:
 
 
 @contextmanager
-def _unless_unreachable() -> Iterator[None]:
-    """What the catalog can't be told now, it finds out by itself later."""
-    try:
-        yield
-    except CatalogUnreachable:
-        return
-
-
-@contextmanager
 def _beating(desk: Desk, refresh_id: str) -> Iterator[None]:
     """Say now and then that this is still at work, for whoever can't see the process."""
     done = threading.Event()
 
     def beat() -> None:
         while not done.wait(_BEAT_SECONDS):
-            with _unless_unreachable():
+            with suppress(CatalogUnreachable):
                 desk.tables.beat(refresh_id)
 
     thread = threading.Thread(target=beat, name="sqlml-heartbeat", daemon=True)
