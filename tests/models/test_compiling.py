@@ -20,8 +20,8 @@ from sqlml.models.probe import probe_rows
 from sqlml.models.readers.program import read_program
 from sqlml.models.readers.sklearn import fitted_estimator
 from sqlml.programs.kernel import layout, lower
-from sqlml.programs.kernel.ensembles import _Columns
 from sqlml.programs.kernel.loading import machine
+from sqlml.programs.kernel.splits import Splits
 from sqlml.programs.program import Encode, Linear, Program, Trees
 from sqlml.programs.store import load
 
@@ -119,13 +119,13 @@ def test_a_wrong_machine_is_refused(tmp_path, monkeypatch):
 
 
 def test_ranks_that_are_off_by_one_are_refused(tmp_path, monkeypatch):
-    emit = _Columns.emit
+    emit = Splits._emit_number
 
-    def off(self, assembler, feature, register):
+    def off(self, feature, register):
         self.thresholds[feature] = np.nextafter(self.thresholds[feature], -np.inf)
-        emit(self, assembler, feature, register)
+        emit(self, feature, register)
 
-    monkeypatch.setattr(_Columns, "emit", off)
+    monkeypatch.setattr(Splits, "_emit_number", off)
     assert tried("boosted", tmp_path).description.no_program is not None
 
 

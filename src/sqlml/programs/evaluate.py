@@ -101,6 +101,12 @@ def evaluate_node(node: Node, given: Floats) -> Floats:
         return _EVALUATED[type(node)](node, given)
 
 
+def keeps(rule: str, values: Floats) -> bool:
+    """Whether no value breaks a guard's rule."""
+    with np.errstate(all="ignore"):
+        return bool(_KEEPS[rule](values).all())
+
+
 def _text(held: Any, column: int) -> Any:
     """A column of a node: of an argument, of filled text or of numbers."""
     if isinstance(held, list):

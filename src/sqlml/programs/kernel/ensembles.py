@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from sqlml.programs.kernel import layout as l_
 from sqlml.programs.kernel.image import Assembler, NotLowered
-from sqlml.programs.program import Trees
+from sqlml.programs.kernel.splits import Column, Splits, Tables, thresholds_of
+from sqlml.programs.program import Booleans, Trees
 
-_BYTE, _PAIR = 255, 65535
 _MOST_LEAVES = 8 * 255
 """So many leaves have planes of bits that a byte can number."""
 
@@ -33,7 +33,8 @@ class _Tree:
     depth: int
 
 
-def _unfold(node: Trees, root: int) -> _Tree:
+def _unfold(node: Trees, root: int, swapped: Booleans) -> _Tree:
+    """A tree, with the children of some of its nodes the other way round."""
     places: list[int] = []
     left: list[int] = []
     right: list[int] = []
@@ -59,90 +60,58 @@ def _unfold(node: Trees, root: int) -> _Tree:
         right.append(0)
         first.append(len(leaves))
         split.append(0)
-        work += [(int(node.right[at]), here, 1, depth + 1), (int(node.left[at]), here, 0, depth + 1)]
+        first_child, other = int(node.left[at]), int(node.right[at])
+        if swapped[at]:
+            first_child, other = other, first_child
+        work += [(other, here, 1, depth + 1), (first_child, here, 0, depth + 1)]
     return _Tree(np.array(places, np.int32), left, right, np.array(leaves, np.int32), first, split, deepest)
 
 
-class _Columns:
-    """The planes of ranks of one ensemble, one a feature and side on which a missing value goes."""
+def _larger_first(node: Trees) -> Booleans:
+    """The nodes with more leaves on the left than on the right: what a node takes away is small the other way round."""
+    count = np.ones(len(node.feature), np.int64)
+    order: list[npt.NDArray[np.int32]] = []
+    here = node.roots[node.roots >= 0]
+    while len(here):
+        order.append(here)
+        children = np.concatenate([node.left[here], node.right[here]])
+        here = children[children >= 0]
 
-    def __init__(self, node: Trees, assembler: Assembler, *, wide: bool | None) -> None:
-        numeric = node.set_of < 0
-        self.thresholds = [np.unique(node.threshold[numeric & (node.feature == f)]) for f in range(len(node.inputs))]
-        largest = max((len(held) for held in self.thresholds), default=0)
-        if largest > _PAIR:
-            raise NotLowered(f"a feature has {largest} thresholds")
-        self.wide = [len(held) > _BYTE if wide is None else wide for held in self.thresholds]
-        self.planes: dict[tuple[int, bool], int] = {}
-        self.keys: dict[int, int] = {}
-        members = [
-            node.set_members[node.set_starts[i] : node.set_starts[i + 1]] for i in range(len(node.set_starts) - 1)
-        ]
-        self.members = members
-        self.largest = [
-            max(
-                (int(members[s].max(initial=-1)) + 1 for s in np.unique(node.set_of[~numeric & (node.feature == f)])),
-                default=0,
-            )
-            for f in range(len(node.inputs))
-        ]
-        for f in range(len(node.inputs)):
-            here = numeric & (node.feature == f)
-            for low in np.unique(node.missing_left[here]).tolist():
-                self.planes[f, bool(low)] = assembler.planes(2 if self.wide[f] else 1)
-            if (~numeric & (node.feature == f)).any():
-                self.keys[f] = assembler.keys()
+    def leaves(children: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        return np.where(children >= 0, np.append(count, 0)[np.maximum(children, -1)], 1)
 
-    def emit(self, assembler: Assembler, feature: int, register: int) -> None:
-        """Make a column's planes and keys."""
-        held = self.thresholds[feature]
-        for low in (False, True):
-            if (plane := self.planes.get((feature, low))) is not None:
-                place = assembler.constant(*held)
-                missing = 0 if low else len(held)
-                assembler.emit(l_.RANK, plane, register, place, len(held), self.wide[feature], missing)
-        if feature in self.keys:
-            assembler.emit(l_.RANK_SET, self.keys[feature], register, self.largest[feature])
+    for level in reversed(order):
+        count[level] = leaves(node.left[level]) + leaves(node.right[level])
+    return leaves(node.left) > leaves(node.right)
 
 
-Column = Callable[[int], int]
-"""Gives the register of one of the ensemble's inputs."""
-
-
-def emit_trees(assembler: Assembler, node: Trees, column: Column, done: Callable[[int], None]) -> list[int]:
+def emit_trees(
+    assembler: Assembler, node: Trees, column: Column, done: Callable[[int], None], tables: Tables
+) -> list[int]:
     """Emit an ensemble; gives the registers of its outputs.
 
     Raises:
         NotLowered: it is beyond the machine: too many thresholds, or large trees over categories.
     """
-    trees = [_unfold(node, int(root)) for root in node.roots]
+    swapped = _larger_first(node)
+    trees = [_unfold(node, int(root), swapped) for root in node.roots]
     has_sets = bool((node.set_of >= 0).any())
     most = max((len(tree.leaves) for tree in trees), default=1)
     if has_sets and most > _MOST_LEAVES:
         raise NotLowered(f"a tree over categories has {most} leaves")
     walks = not has_sets and (most > _MOST_LEAVES or _prefers_walk(node, trees))
-    thresholds = [np.unique(node.threshold[(node.set_of < 0) & (node.feature == f)]) for f in range(len(node.inputs))]
-    wide = any(len(held) > _BYTE for held in thresholds)
-    columns = _Columns(node, assembler, wide=wide if walks else None)
-    for feature in range(len(node.inputs)):
-        register = column(feature)
-        if node.compare == "float32":
-            rounded = assembler.register()
-            assembler.emit(l_.APPLY, l_.APPLY_CODES["float32"], rounded, register)
-            columns.emit(assembler, feature, rounded)
-            assembler.release(rounded)
-        else:
-            columns.emit(assembler, feature, register)
-        done(feature)
+    wide = any(len(held) > 255 for held in thresholds_of(node))
+    splits = Splits(node, assembler, tables, wide=wide if walks else None)
+    splits.emit(column, done)
     outputs = [assembler.register() for _ in range(node.width)]
     narrow = node.sum == "float32"
     base = node.base.astype(np.float32).astype(np.float64) if narrow else node.base
     for register, value in zip(outputs, base, strict=True):
         assembler.emit(l_.CONSTANT, register, assembler.constant(0.0 if node.base_last else value))
     if walks:
-        _emit_walk(assembler, node, trees, columns, outputs, wide=wide)
+        _emit_walk(assembler, node, trees, splits, outputs, swapped, wide=wide)
     else:
-        _emit_masks(assembler, node, trees, columns, outputs)
+        _emit_masks(assembler, node, trees, splits, outputs, swapped)
     for register, value in zip(outputs, base, strict=True):
         steps = [("add", value)] if node.base_last else []
         steps += [("divide", node.divisor)] if node.divisor != 1.0 else []
@@ -179,47 +148,51 @@ def _leaves_of(node: Trees, places: npt.NDArray[np.int32]) -> npt.NDArray[np.flo
     return leaves.astype(np.float32).astype(np.float64) if node.sum == "float32" else leaves
 
 
-def _emit_masks(assembler: Assembler, node: Trees, trees: list[_Tree], columns: _Columns, outputs: list[int]) -> None:
+def _emit_masks(
+    assembler: Assembler, node: Trees, trees: list[_Tree], splits: Splits, outputs: list[int], swapped: Booleans
+) -> None:
     rows = []
     most = max(((len(tree.leaves) + 7) // 8 for tree in trees), default=1)
     bits = assembler.planes(most + 2)
     for i, tree in enumerate(trees):
-        ops = _ops(assembler, node, tree, columns)
+        ops = _ops(assembler, tree, splits, swapped)
         registers, count = _outputs_of(assembler, node, i, outputs)
         leaves = assembler.table(_leaves_of(node, tree.leaves))
-        table = assembler.table(np.array(ops or [[0] * 5], np.int64))
+        table = assembler.table(np.array(ops or [[0] * 6], np.int64))
         rows.append([table, len(ops), (len(tree.leaves) + 7) // 8, leaves, node.leaves.shape[1], registers, count])
     if rows:
         table = assembler.table(np.array(rows, np.int64))
         assembler.emit(l_.TREES, table, len(rows), node.sum == "float32", bits)
 
 
-def _ops(assembler: Assembler, node: Trees, tree: _Tree, columns: _Columns) -> list[list[int]]:
-    """What each node takes away from a row that it sends right: the leaves below its left child."""
+def _ops(assembler: Assembler, tree: _Tree, splits: Splits, swapped: Booleans) -> list[list[int]]:
+    """What each node takes away from a row that it sends to its second child: the leaves below its first."""
     ops: list[list[int]] = []
     for at, first, split in zip(tree.nodes.tolist(), tree.first_leaf, tree.split_leaf, strict=True):
-        feature, low = int(node.feature[at]), bool(node.missing_left[at])
+        test, flipped = splits.test(at), bool(swapped[at])
         for byte in range(first >> 3, ((split - 1) >> 3) + 1):
-            gone = sum(1 << bit for bit in range(8) if first <= 8 * byte + bit < split)
-            keep = 255 & ~gone
-            if node.set_of[at] >= 0:
-                size = columns.largest[feature]
-                table = np.full(size + 2, keep, np.uint8)
-                table[columns.members[node.set_of[at]]] = 255
-                table[size + 1] = 255 if low else keep
-                ops.append([columns.keys[feature], assembler.table(table), byte, keep, 2])
+            keep = 255 & ~sum(1 << bit for bit in range(8) if first <= 8 * byte + bit < split)
+            if test.rights is None:
+                ops.append([test.kind, test.source, *test.interval(flipped=flipped), byte, keep])
             else:
-                rank = int(np.searchsorted(columns.thresholds[feature], node.threshold[at]))
-                ops.append([columns.planes[feature, low], rank, byte, keep, int(columns.wide[feature])])
+                table = np.where(test.rights != flipped, keep, 255).astype(np.uint8)
+                ops.append([test.kind, test.source, assembler.table(table), 0, byte, keep])
     return ops
 
 
 def _emit_walk(
-    assembler: Assembler, node: Trees, trees: list[_Tree], columns: _Columns, outputs: list[int], *, wide: bool
+    assembler: Assembler,
+    node: Trees,
+    trees: list[_Tree],
+    splits: Splits,
+    outputs: list[int],
+    swapped: Booleans,
+    *,
+    wide: bool,
 ) -> None:
     rows = []
     for i, tree in enumerate(trees):
-        steps, leaves = _steps(node, tree, columns, wide=wide)
+        steps, leaves = _steps(tree, splits, swapped, wide=wide)
         registers, count = _outputs_of(assembler, node, i, outputs)
         values = np.zeros((len(steps), node.leaves.shape[1]))
         values[leaves >= 0] = _leaves_of(node, tree.leaves[leaves[leaves >= 0]])
@@ -230,7 +203,7 @@ def _emit_walk(
 
 
 def _steps(
-    node: Trees, tree: _Tree, columns: _Columns, *, wide: bool
+    tree: _Tree, splits: Splits, swapped: Booleans, *, wide: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The nodes and leaves of a tree by level, two children side by side, and which leaf each is (-1: none)."""
     order: list[int] = [0 if len(tree.nodes) else ~0]
@@ -238,14 +211,19 @@ def _steps(
     leaf: list[int] = []
     for here, at in enumerate(order):
         if at < 0:
-            steps.append((here << 32) | (_PAIR << 16))
+            # Equal to the largest pair, which no rank and no code is.
+            steps.append((here << 32) | (65535 << 16) | (1 << 15))
             leaf.append(~at)
             continue
         place = int(tree.nodes[at])
-        feature = int(node.feature[place])
-        plane = columns.planes[feature, bool(node.missing_left[place])]
-        rank = int(np.searchsorted(columns.thresholds[feature], node.threshold[place]))
-        steps.append((len(order) << 32) | (rank << 16) | (plane // 2 if wide else plane))
+        test = splits.test(place)
+        plane = test.source // 2 if wide else test.source
+        if plane >= 1 << 15:
+            raise NotLowered(f"{plane} planes")
+        value = test.value + (0 if test.equal else 1)
+        steps.append((len(order) << 32) | (value << 16) | (int(test.equal) << 15) | plane)
         leaf.append(-1)
-        order += [tree.left[at], tree.right[at]]
+        children = [tree.left[at], tree.right[at]]
+        # What is equal goes to the second.
+        order += children if bool(swapped[place]) == test.left else children[::-1]
     return np.array(steps, np.int64), np.array(leaf, np.int64)

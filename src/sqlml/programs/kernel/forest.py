@@ -1,7 +1,8 @@
 """The machine's trees. Only imported where the machine is compiled.
 
 A row's columns become ranks first: how many of the model's thresholds lie below the value, one byte where there are
-at most 255 of them. `x <= threshold` is then a comparison of small whole numbers, exactly.
+at most 255 of them. `x <= threshold` is then a comparison of small whole numbers, exactly. One-hot columns of a key
+become codes, to be equal to.
 
 Small trees are done as QuickScorer does them (Lucchese et al., SIGIR 2015), turned over: every leaf is a bit, eight to
 a plane of bytes; a node that sends a row right takes away the bits of the leaves to its left; the lowest bit that is
@@ -13,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba.core import types
 
+from sqlml.programs.kernel import layout as l_
 from sqlml.programs.kernel.memory import F64, I32, I64, U8, U16, lowest_bit, mask_bytes, mask_pairs, native, pick
 
 f64_at, f64_get, f64_put = F64
@@ -20,66 +22,6 @@ i64_at, i64_get, i64_put = I64
 i32_at, i32_get, i32_put = I32
 u8_at, u8_get, u8_put = U8
 u16_at, u16_get, u16_put = U16
-
-
-@native
-def _ranks(a: int, thresholds: int, count: int, places: int, rows: int) -> None:
-    """The number of thresholds below each value, into int32 places; 0 for NaN."""
-    x, t, p = f64_at(a), f64_at(thresholds), i32_at(places)
-    for i in range(rows):
-        i32_put(p, i, types.int32(0))
-    left = count
-    while left > 0:
-        # Without a branch: every row takes the same steps, so that they are taken several at a time.
-        half = (left + 1) >> 1
-        for i in range(rows):
-            at = types.int64(i32_get(p, i))
-            step = half if f64_get(t, at + half - 1) < f64_get(x, i) else 0
-            i32_put(p, i, types.int32(at + step))
-        left -= half
-
-
-@native
-def _few_ranks(a: int, thresholds: int, count: int, places: int, rows: int) -> None:
-    x, t, p = f64_at(a), f64_at(thresholds), i32_at(places)
-    for i in range(rows):
-        i32_put(p, i, types.int32(0))
-    for j in range(count):
-        edge = f64_get(t, j)
-        for i in range(rows):
-            i32_put(p, i, types.int32(i32_get(p, i) + types.int32(1 if edge < f64_get(x, i) else 0)))
-
-
-@native
-def rank(plane: int, a: int, thresholds: int, count: int, wide: int, missing: int, places: int, rows: int) -> None:
-    """Ranks of a tile into a plane; NaN becomes the rank `missing`."""
-    if count <= 6:
-        _few_ranks(a, thresholds, count, places, rows)
-    else:
-        _ranks(a, thresholds, count, places, rows)
-    x, p = f64_at(a), i32_at(places)
-    if wide != 0:
-        pairs = u16_at(plane)
-        for i in range(rows):
-            v = f64_get(x, i)
-            u16_put(pairs, i, types.uint16(missing if v != v else types.int64(i32_get(p, i))))
-    else:
-        bytes_ = u8_at(plane)
-        for i in range(rows):
-            v = f64_get(x, i)
-            u8_put(bytes_, i, types.uint8(missing if v != v else types.int64(i32_get(p, i))))
-
-
-@native
-def rank_set(keys: int, a: int, count: int, rows: int) -> None:
-    """Categories as places in a set's table: `count` for none of them, count + 1 for NaN."""
-    k, x = i32_at(keys), f64_at(a)
-    for i in range(rows):
-        v = f64_get(x, i)
-        # Cut to an integer, as the libraries do it: -0.5 is 0.
-        inside = v > -1.0 and v < float(count)
-        place = types.int64(v) if inside else (count + 1 if v != v else count)
-        i32_put(k, i, types.int32(place))
 
 
 @native
@@ -91,22 +33,25 @@ def _mask_set(bits: int, keys: int, table: int, rows: int) -> None:
 
 @native
 def _masks(ops: int, count: int, bits: int, planes: int, keys: int, tile: int, rows: int) -> None:
-    """Take away the leaves that rows can't come to. An op is (plane or keys, rank or table, byte, mask, kind)."""
+    """Take away the leaves that rows can't come to: in `byte` all but `keep`, where rank - low is at most span.
+
+    An op is (kind, plane or keys, low or table, span, byte, keep).
+    """
     held = i64_at(ops)
     for i in range(count):
-        source, rank_, byte = i64_get(held, 5 * i), i64_get(held, 5 * i + 1), i64_get(held, 5 * i + 2)
-        keep, kind = i64_get(held, 5 * i + 3), i64_get(held, 5 * i + 4)
+        kind, source, low = i64_get(held, 6 * i), i64_get(held, 6 * i + 1), i64_get(held, 6 * i + 2)
+        span, byte, keep = i64_get(held, 6 * i + 3), i64_get(held, 6 * i + 4), i64_get(held, 6 * i + 5)
         to = bits + byte * tile
-        if kind == 0:
+        if kind == l_.BY_BYTE:
             b, r = u8_at(to), u8_at(planes + source * tile)
             for j in range(rows):
-                mask_bytes(b, r, j, types.uint8(rank_), types.uint8(keep))
-        elif kind == 1:
+                mask_bytes(b, r, j, types.uint8(low), types.uint8(span), types.uint8(keep))
+        elif kind == l_.BY_PAIR:
             b, w = u8_at(to), u16_at(planes + source * tile)
             for j in range(rows):
-                mask_pairs(b, w, j, types.uint16(rank_), types.uint8(keep))
+                mask_pairs(b, w, j, types.uint16(low), types.uint16(span), types.uint8(keep))
         else:
-            _mask_set(to, keys + 4 * source * tile, rank_, rows)
+            _mask_set(to, keys + 4 * source * tile, low, rows)
 
 
 @native
@@ -159,8 +104,9 @@ def _steps_narrow(nodes: int, depth: int, planes: int, tile: int, at: int, rows:
     for _ in range(depth):
         for i in range(rows):
             node = i64_get(n, types.int64(i32_get(here, i)))
-            value = types.int64(u8_get(p, (node & 0xFFFF) * tile + i))
-            right = 1 if value > ((node >> 16) & 0xFFFF) else 0
+            value = types.int64(u8_get(p, (node & 0x7FFF) * tile + i))
+            low, equal = (node >> 16) & 0xFFFF, (node >> 15) & 1
+            right = 1 if ((value - low) & 0xFFFF) <= ((0xFFFF - low) & (equal - 1)) else 0
             i32_put(here, i, types.int32((node >> 32) + right))
 
 
@@ -170,8 +116,9 @@ def _steps_wide(nodes: int, depth: int, planes: int, tile: int, at: int, rows: i
     for _ in range(depth):
         for i in range(rows):
             node = i64_get(n, types.int64(i32_get(here, i)))
-            value = types.int64(u16_get(p, (node & 0xFFFF) * tile + i))
-            right = 1 if value > ((node >> 16) & 0xFFFF) else 0
+            value = types.int64(u16_get(p, (node & 0x7FFF) * tile + i))
+            low, equal = (node >> 16) & 0xFFFF, (node >> 15) & 1
+            right = 1 if ((value - low) & 0xFFFF) <= ((0xFFFF - low) & (equal - 1)) else 0
             i32_put(here, i, types.int32((node >> 32) + right))
 
 
@@ -181,8 +128,9 @@ def walk(
 ) -> None:
     """Add up trees by walking them. Each is (nodes, depth, leaves by node, values a leaf, register list, how many).
 
-    A node is 64 bits: plane, rank, and the left child's place, beside which the right one stands. A leaf is its own
-    left child with a rank that nothing is above.
+    A node is 64 bits: plane, whether equality sends a row right, the value to be equal to or the lowest that goes
+    right, and the left child's place, beside which the right one stands. A leaf is its own left child with a value
+    that nothing is equal to.
     """
     d, r, here = i64_at(descriptor), i64_at(registers), i32_at(at)
     for tree in range(count):

@@ -312,9 +312,22 @@ def piece(to: int, a: int, edges: int, count: int, powers: int, from_left: int, 
 
 
 @native
-def key_of_number(keys: int, a: int, sorted_: int, count: int, rows: int) -> None:
-    """The place of each number among sorted ones, after the keys for a missing and for an unknown one."""
-    n, x, k = i32_at(keys), f64_at(a), f64_at(sorted_)
+def key_of_number(keys: int, a: int, sorted_: int, count: int, table: int, rows: int) -> None:
+    """The place of each number among sorted ones, after the keys for a missing and for an unknown one.
+
+    The table has the key of each whole number from the first to the last, where all are whole and near enough.
+    """
+    n, x, k, t = i32_at(keys), f64_at(a), f64_at(sorted_), i32_at(table)
+    if table != 0:
+        first, last = f64_get(k, 0), f64_get(k, count - 1)
+        for i in range(rows):
+            v = f64_get(x, i)
+            inside = v >= first and v <= last
+            place = types.int32(v - first if inside else 0.0)
+            found = types.int64(i32_get(t, types.int64(place)))
+            key = found if inside and float(place) + first == v else 1
+            i32_put(n, i, types.int32(0 if v != v else key))
+        return
     for i in range(rows):
         v = f64_get(x, i)
         low, high = 0, count

@@ -94,7 +94,7 @@ WEIGH_ONE = next(_numbers)  # r, r, k: r += (r - k[0]) * k[1]
 SQUARED = next(_numbers)  # r, r, k: r += (r - k)^2
 BETTER = next(_numbers)  # r, r, r, k: where r[2] > r[1], r[1] is it and r[0] is k
 KEY_OF_TEXT = next(_numbers)  # key register, input, t
-KEY_OF_NUMBER = next(_numbers)  # key register, r, k, how many
+KEY_OF_NUMBER = next(_numbers)  # key register, r, k, how many, t
 REFUSE_KEY = next(_numbers)  # key register, key
 LOOK_UP = next(_numbers)  # r, key register, k: r = constant at k + key
 ADD_UP = next(_numbers)  # r, key register, k: r += constant at k + key
@@ -103,10 +103,23 @@ GUARD = next(_numbers)  # r, k, whether NaN is let through: refuse where not abs
 SETTLE = next(_numbers)  # r: where it is not finite, a missing argument makes the row NULL, else it is refused
 PIECE = next(_numbers)  # r, r, how many edges, k, powers, whether edges are counted strictly below
 MEDIAN = next(_numbers)  # r, how many, t, k
-RANK = next(_numbers)  # plane, r, k, how many, whether two bytes, whether NaN is lowest
+RANK = next(_numbers)  # r, then RANK_FIELDS numbers
+PLANE_OF_KEY = next(_numbers)  # plane, key register, t, whether two bytes
 RANK_SET = next(_numbers)  # key register, r, how many
 TREES = next(_numbers)  # t, how many trees, whether sums are float32, the plane of the leaves' bits
 WALK = next(_numbers)  # t, how many trees, whether sums are float32, whether ranks have two bytes
+
+# What a RANK does: the planes in which NaN is lowest and highest (-1: none), the place of a grid's bounds and of the
+# thresholds behind them, how many these are, whether planes have two bytes, the grid's cells (0: none), its steps.
+RANK_LOW, RANK_HIGH, RANK_CONSTANTS, RANK_COUNT, RANK_WIDE, RANK_CELLS, RANK_STEPS = range(7)
+RANK_FIELDS = 7
+FEW = 40
+"""So many thresholds are compared one after the other."""
+ABREAST = 32
+"""Rows that are compared at once."""
+
+# How a node tells its rows: by planes of bytes, by planes of two bytes, by a table over a key register.
+BY_BYTE, BY_PAIR, BY_KEY = range(3)
 
 ARITHMETIC_CODES = {name: i for i, name in enumerate(program.ARITHMETIC)}
 PAIR_CODES = {name: i for i, name in enumerate(("sum", "product", "maximum", "minimum", "divide", "power", "subtract"))}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sqlml.programs.evaluate import evaluate_node
+from sqlml.programs.evaluate import evaluate_node, keeps
 from sqlml.programs.kernel import layout as l_
 from sqlml.programs.kernel.ensembles import emit_trees
 from sqlml.programs.kernel.image import Assembler, Image, NotLowered
 from sqlml.programs.kernel.layout import Target, What
+from sqlml.programs.kernel.splits import Table
 from sqlml.programs.kernel.texts import dictionary
 from sqlml.programs.program import (
     Apply,
@@ -39,7 +39,8 @@ from sqlml.programs.program import (
 )
 from sqlml.programs.simplify import narrowed, prune
 
-_LARGEST_TABLE = 4_000_000
+_MOST_WHOLE = 1 << 16
+"""Numbers from the first to the last key that are looked up rather than searched."""
 
 
 def lower(
@@ -70,14 +71,6 @@ def _head(program: Program, what: What) -> tuple[Ref, ...]:
     return program.heads[what.name.lower()]
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A column that depends on one key alone: its value for each key, MISSING and UNKNOWN first."""
-
-    keys: int
-    values: Floats
-
-
 class _Lowering:
     """Emits columns as they are asked for, each once, and gives registers back when nobody asks any more."""
 
@@ -89,7 +82,7 @@ class _Lowering:
         self._held: dict[Ref, int] = {}
         self._same_as: dict[Ref, Ref] = {}
         self._read: set[int] = set()
-        self._tables: dict[Ref, _Table | None] = {}
+        self._tables: dict[Ref, Table | None] = {}
         self._uses = Counter(ref for node in program.nodes for ref in node.inputs)
         # What the heads name is kept to the end.
         heads = [ref for refs in program.heads.values() for ref in refs]
@@ -153,24 +146,26 @@ class _Lowering:
 
     # Columns that depend on one key
 
-    def _table(self, ref: Ref) -> _Table | None:
+    def _table(self, ref: Ref) -> Table | None:
         if ref not in self._tables:
             self._tables[ref] = self._made_table(ref)
         return self._tables[ref]
 
-    def _made_table(self, ref: Ref) -> _Table | None:
+    def _made_table(self, ref: Ref) -> Table | None:
         node = self._nodes[ref[0]]
         if isinstance(node, Encode):
             return self._encoded(node)
-        if not isinstance(node, Apply | Arithmetic | OneHot | Replace):
+        if not isinstance(node, Apply | Arithmetic | Guard | OneHot | Replace):
             return None
         narrow, (place,) = narrowed(node, [ref[1]])
         source = self._table(node.inputs[place])
         if source is None:
             return None
-        return _Table(source.keys, evaluate_node(narrow, source.values[:, None])[:, 0])
+        if isinstance(narrow, Guard):
+            return source if keeps(narrow.rule, source.values) else None
+        return Table(source.keys, evaluate_node(narrow, source.values[:, None])[:, 0])
 
-    def _encoded(self, node: Encode) -> _Table:
+    def _encoded(self, node: Encode) -> Table:
         """The codes by key, after the instructions that find a row's key and refuse what must be."""
         (source,) = node.inputs
         unknown = np.nan if node.unknown is None else node.unknown
@@ -191,13 +186,26 @@ class _Lowering:
             order = np.argsort(node.keys)
             codes = codes[order]
             k = self.assembler.constant(*node.keys[order])
-            self.assembler.emit(l_.KEY_OF_NUMBER, keys, self.register(source), k, len(codes))
+            table = self._whole_keys(node.keys[order])
+            self.assembler.emit(l_.KEY_OF_NUMBER, keys, self.register(source), k, len(codes), table)
             self.done(source)
         if refuses_missing:
             self.assembler.emit(l_.REFUSE_KEY, keys, l_.MISSING)
         if node.unknown is None:
             self.assembler.emit(l_.REFUSE_KEY, keys, l_.UNKNOWN)
-        return _Table(keys, np.concatenate([[missing, unknown], codes]))
+        return Table(keys, np.concatenate([[missing, unknown], codes]))
+
+    def _whole_keys(self, sorted_: Floats) -> int:
+        """The address of a table over whole numbers; 0 where keys are no such numbers, or too far apart."""
+        if not len(sorted_) or not (np.abs(sorted_) <= 2**31).all() or (sorted_ != np.rint(sorted_)).any():
+            return 0
+        places = (sorted_ - sorted_[0]).astype(np.int64)
+        if places[-1] >= _MOST_WHOLE:
+            return 0
+        table = np.full(places[-1] + 1, l_.UNKNOWN, np.int32)
+        # Of equal keys the first counts, as where they are searched.
+        table[places[::-1]] = np.arange(len(places))[::-1] + l_.FIRST_KEY
+        return self.assembler.table(table)
 
     def _text_keys(self, keys: int, argument: int, texts: tuple[str, ...]) -> None:
         self._read.add(argument)
@@ -400,6 +408,7 @@ class _Lowering:
             node,
             lambda feature: self.register(node.inputs[feature]),
             lambda feature: self.done(node.inputs[feature]),
+            lambda feature: self._table(node.inputs[feature]),
         )
         for column, register in enumerate(registers):
             self._held[ref[0], column] = register

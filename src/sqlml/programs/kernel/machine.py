@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba.core import types
 
-from sqlml.programs.kernel import forest, functions
+from sqlml.programs.kernel import forest, functions, ranks
 from sqlml.programs.kernel import layout as l_
 from sqlml.programs.kernel.columns import is_valid, load, mark_missing
 from sqlml.programs.kernel.layout import Kind, What
@@ -171,18 +171,19 @@ def _step(
         _keys(columns + 8 * b * l_.COLUMN_FIELDS, i64_get(code, pc + 3), start, keys + 4 * a * tile, rows)
         return 4
     if op == l_.KEY_OF_NUMBER:
-        k, count = constants + 8 * i64_get(code, pc + 3), i64_get(code, pc + 4)
-        functions.key_of_number(keys + 4 * a * tile, i64_get(r, b), k, count, rows)
+        k, count, table = constants + 8 * i64_get(code, pc + 3), i64_get(code, pc + 4), i64_get(code, pc + 5)
+        functions.key_of_number(keys + 4 * a * tile, i64_get(r, b), k, count, table, rows)
+        return 6
+    if op == l_.PLANE_OF_KEY:
+        ranks.plane_of_key(planes + a * tile, keys + 4 * b * tile, i64_get(code, pc + 3), i64_get(code, pc + 4), rows)
         return 5
     if op == l_.RANK_SET:
-        forest.rank_set(keys + 4 * a * tile, i64_get(r, b), i64_get(code, pc + 3), rows)
+        ranks.rank_set(keys + 4 * a * tile, i64_get(r, b), i64_get(code, pc + 3), rows)
         return 4
     if op == l_.RANK:
-        k, count = constants + 8 * i64_get(code, pc + 3), i64_get(code, pc + 4)
-        wide, missing = i64_get(code, pc + 5), i64_get(code, pc + 6)
         # The first key register is for the ranks while they are sought.
-        forest.rank(planes + a * tile, i64_get(r, b), k, count, wide, missing, keys, rows)
-        return 7
+        ranks.rank(c + 8 * (pc + 2), i64_get(r, a), constants, planes, tile, keys, rows)
+        return 2 + l_.RANK_FIELDS
     bits = planes + i64_get(code, pc + 4) * tile
     if op == l_.TREES:
         forest.trees(a, b, i64_get(code, pc + 3), registers, bits, planes, keys, tile, rows)

@@ -5,12 +5,15 @@ Only imported where the machine is compiled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import njit
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
+
+from sqlml.programs.kernel.layout import ABREAST
 
 
 def native(function: Any) -> Any:
@@ -70,20 +73,20 @@ _PAIRS = types.CPointer(types.uint16)
 
 
 def _mask(ranks: Any) -> Any:
-    """bits[i] &= keep where ranks[i] > rank, on bytes throughout: numba's own arithmetic would make it 64 bits."""
+    """bits[i] &= keep where ranks[i] - low, modulo, is at most span; numba's own arithmetic would make it 64 bits."""
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def mask(context: Any, bits: Any, held: Any, i: Any, rank: Any, keep: Any) -> Any:
+    def mask(context: Any, bits: Any, held: Any, i: Any, low: Any, span: Any, keep: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            bits, held, i, rank, keep = given
+            bits, held, i, low, span, keep = given
             place = builder.gep(bits, [i])
-            value = builder.load(builder.gep(held, [i]))
-            passes = builder.icmp_unsigned("<=", value, rank)
-            kept = builder.select(passes, ir.Constant(keep.type, 255), keep)
+            value = builder.sub(builder.load(builder.gep(held, [i])), low)
+            inside = builder.icmp_unsigned("<=", value, span)
+            kept = builder.select(inside, keep, ir.Constant(keep.type, 255))
             builder.store(builder.and_(builder.load(place), kept), place)
             return context.get_dummy_value()
 
-        return types.void(_BYTES, ranks, types.int64, ranks.dtype, types.uint8), generate
+        return types.void(_BYTES, ranks, types.int64, ranks.dtype, ranks.dtype, types.uint8), generate
 
     return mask
 
@@ -117,3 +120,38 @@ def lowest_bit(context: Any, value: Any) -> Any:
         return builder.zext(found, ir.IntType(64))
 
     return types.int64(types.uint8), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _count_below(context: Any, numbers: Any, i: Any, thresholds: Any, count: Any, places: Any) -> Any:
+    """places[i:] = how many thresholds lie below each of ABREAST numbers, which stay in vector registers meanwhile."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        numbers, i, thresholds, count, places = given
+        vector, sums = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(64), 8)
+        parts = range(0, ABREAST, 8)
+        loaded, totals = [], []
+        for part in parts:
+            at = builder.gep(numbers, [builder.add(i, ir.Constant(i.type, part))])
+            loaded.append(builder.load(builder.bitcast(at, vector.as_pointer())))
+            loaded[-1].align = 1
+            totals.append(cgutils.alloca_once_value(builder, ir.Constant(sums, [0] * 8)))
+        with cgutils.for_range(builder, count) as loop:
+            edge = builder.load(builder.gep(thresholds, [loop.index]))
+            one = builder.insert_element(ir.Constant(vector, ir.Undefined), edge, ir.Constant(ir.IntType(32), 0))
+            same = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8))
+            for part, total in zip(loaded, totals, strict=True):
+                below = builder.sext(builder.fcmp_ordered("<", same, part), sums)
+                builder.store(builder.sub(builder.load(total), below), total)
+        narrow = ir.VectorType(ir.IntType(32), 8)
+        for part, total in zip(parts, totals, strict=True):
+            at = builder.gep(places, [builder.add(i, ir.Constant(i.type, part))])
+            found = builder.trunc(builder.load(total), narrow)
+            builder.store(found, builder.bitcast(at, narrow.as_pointer())).align = 1
+        return context.get_dummy_value()
+
+    numbers_at = types.CPointer(types.float64)
+    return types.void(numbers_at, types.int64, numbers_at, types.int64, types.CPointer(types.int32)), generate
+
+
+count_below: Callable[..., None] = _count_below
