@@ -70,4 +70,4 @@ def modelled(name) -> tuple[Program, pd.DataFrame]:
 
 def columns_of(program: Program, rows: pd.DataFrame):
     """The arguments' columns."""
-    return [column(rows[node.name], node.text) for node in program.inputs]
+    return [column(rows[node.name].astype(object if node.text else float), node.text) for node in program.inputs]

@@ -76,11 +76,11 @@ def specialize(program: Program, domains: Mapping[int, Domain]) -> Program:
     """
     if any(domain.nothing for place, domain in domains.items() if place in program.used):
         return program
-    return _rebuilt(program, _forward(program, domains))
+    return _rebuilt(program, forward(program, domains))
 
 
 @dataclass(frozen=True)
-class _Known:
+class Known:
     """The nodes rewritten, the columns that each takes, and what each column can hold.
 
     `first` is a node's first column. `instead` is another column that a column equals. `refuses` marks those of
@@ -117,11 +117,12 @@ class _Known:
             self.taken[place] = taken
 
 
-def _forward(program: Program, domains: Mapping[int, Domain]) -> _Known:
+def forward(program: Program, domains: Mapping[int, Domain]) -> Known:
+    """What every column can hold, the last columns worked out from the first."""
     first = np.cumsum([0, *(node.width for node in program.nodes)])
     total = int(first[-1])
     given = [_columns(node, first) for node in program.nodes]
-    known = _Known(
+    known = Known(
         list(program.nodes),
         given,
         list(given),
@@ -149,18 +150,18 @@ def _columns(node: Node, first: Indices) -> Indices:
     return np.asarray(first[flat[::2]] + flat[1::2])
 
 
-def _input(known: _Known, place: int, node: Input, domain: Domain) -> None:
+def _input(known: Known, place: int, node: Input, domain: Domain) -> None:
     if node.text:
         known.texts[place] = domain
     else:
         known.learn(place, node, of_domain(domain))
 
 
-def _other(known: _Known, place: int, node: Node) -> None:
+def _other(known: Known, place: int, node: Node) -> None:
     known.learn(place, node, span_of(node, known.span(known.given[place])))
 
 
-def _fill_text(known: _Known, place: int, node: Node) -> None:
+def _fill_text(known: Known, place: int, node: Node) -> None:
     assert isinstance(node, FillText)
     for column, (source, text) in enumerate(zip(known.given[place].tolist(), node.texts, strict=True)):
         held = known.texts[source]
@@ -171,7 +172,7 @@ def _fill_text(known: _Known, place: int, node: Node) -> None:
     known.limited[known.first[place] : known.first[place + 1]] = known.limited[known.given[place]]
 
 
-def _encode(known: _Known, place: int, node: Node) -> None:
+def _encode(known: Known, place: int, node: Node) -> None:
     assert isinstance(node, Encode)
     source = known.given[place]
     texts = known.texts.get(int(source[0]))
@@ -180,7 +181,7 @@ def _encode(known: _Known, place: int, node: Node) -> None:
     known.refuses[known.first[place]] = refuses
 
 
-def _guard(known: _Known, place: int, node: Node) -> None:
+def _guard(known: Known, place: int, node: Node) -> None:
     assert isinstance(node, Guard)
     span, refuses = guarded(node, known.span(known.given[place]))
     known.learn(place, node, span)
@@ -189,7 +190,7 @@ def _guard(known: _Known, place: int, node: Node) -> None:
     known.instead[here] = np.where(refuses, known.instead[here], known.instead[known.given[place]])
 
 
-def _linear(known: _Known, place: int, node: Node) -> None:
+def _linear(known: Known, place: int, node: Node) -> None:
     assert isinstance(node, Linear)
     given = known.given[place]
     span = known.span(given)
@@ -204,7 +205,7 @@ def _linear(known: _Known, place: int, node: Node) -> None:
     known.learn(place, narrow, span_of(node, span), given)
 
 
-def _trees(known: _Known, place: int, node: Node) -> None:
+def _trees(known: Known, place: int, node: Node) -> None:
     assert isinstance(node, Trees)
     given = known.given[place]
     limited = known.limited[given]
@@ -222,7 +223,7 @@ def _trees(known: _Known, place: int, node: Node) -> None:
     known.learn(place, narrow, span_of(narrow, known.span(given)), given)
 
 
-_STEPS: Mapping[type[Node], Callable[[_Known, int, Node], None]] = {
+_STEPS: Mapping[type[Node], Callable[[Known, int, Node], None]] = {
     Encode: _encode,
     FillText: _fill_text,
     Guard: _guard,
@@ -243,11 +244,11 @@ def _reached(
         added += lost.tolist()
         columns = np.flatnonzero(wanted[here])
         if len(columns):
-            wanted[taken[place][_narrow(nodes[place], columns)[1]]] = True
+            wanted[taken[place][narrow_to(nodes[place], columns)[1]]] = True
     return added
 
 
-def _narrow(node: Node, columns: Indices) -> tuple[Node, Indices]:
+def narrow_to(node: Node, columns: Indices) -> tuple[Node, Indices]:
     """The node with these columns only, where it can be, and the places of the inputs that they need."""
     whole = len(columns) == node.width
     alike = whole and not isinstance(node, Combine | Linear | Trees)
@@ -257,7 +258,7 @@ def _narrow(node: Node, columns: Indices) -> tuple[Node, Indices]:
     return narrow, np.array(kept, np.int64)
 
 
-def _rebuilt(program: Program, known: _Known) -> Program:
+def _rebuilt(program: Program, known: Known) -> Program:
     total = int(known.first[-1])
     # A column that is one number is written as what lies `total` behind it.
     points = known.span(np.arange(total)).points
@@ -281,7 +282,7 @@ def _rebuilt(program: Program, known: _Known) -> Program:
     return _assembled(program, known, taken, wanted, heads, tied)
 
 
-def _stands(known: _Known, points: Booleans, columns: Indices, taker: type[Node]) -> Indices:
+def _stands(known: Known, points: Booleans, columns: Indices, taker: type[Node]) -> Indices:
     """What is taken instead of these."""
     fixed = points[columns] if taker in _ANY_ZERO else points[columns] & (known.low[columns] != 0.0)
     return np.where(fixed, columns + len(points), known.instead[columns])
@@ -289,7 +290,7 @@ def _stands(known: _Known, points: Booleans, columns: Indices, taker: type[Node]
 
 def _assembled(
     program: Program,
-    known: _Known,
+    known: Known,
     taken: Sequence[Indices],
     wanted: Booleans,
     heads: Mapping[str, Indices],
@@ -313,7 +314,7 @@ def _assembled(
         here = slice(int(known.first[place]), int(known.first[place + 1]))
         columns = np.flatnonzero(wanted[here])
         if len(columns):
-            narrow, kept = _narrow(known.nodes[place], columns)
+            narrow, kept = narrow_to(known.nodes[place], columns)
             places[here] = len(nodes)
             within[here] = np.cumsum(wanted[here]) - 1 if narrow.width == len(columns) else np.arange(narrow.width)
             nodes.append(renumbered(narrow, refs(taken[place][kept])))

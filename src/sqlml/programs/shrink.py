@@ -163,18 +163,20 @@ def _followed(
 def _without(node: Trees, way: npt.NDArray[np.int8]) -> Trees:
     """The trees in which each split that goes one way is its child; what is reached no more is gone."""
     splits = len(way)
-    goes = np.where(way == LEFT, node.left, np.where(way == RIGHT, node.right, np.arange(splits)))
-    while True:
+    goes = np.arange(splits)
+    gone = np.flatnonzero(way)
+    goes[gone] = np.where(way[gone] == LEFT, node.left[gone], node.right[gone])
+    on = gone[goes[gone] >= 0]
+    while len(on):
         # Each step doubles how far a split looks ahead.
-        further = np.where(goes >= 0, goes[np.maximum(goes, 0)], goes)
-        if (further == goes).all():
-            break
-        goes = further
-
-    def ends(children: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-        return np.where(children >= 0, goes[np.maximum(children, 0)], children).astype(np.int64)
-
-    roots, left, right = ends(node.roots), ends(node.left), ends(node.right)
+        further = goes[goes[on]]
+        moves = further != goes[on]
+        on, further = on[moves], further[moves]
+        goes[on] = further
+        on = on[further >= 0]
+    # A leaf's place counts from the end, as ~leaf does.
+    ends = np.concatenate([goes, ~np.arange(len(node.leaves))[::-1]])
+    roots, left, right = ends[node.roots], ends[node.left], ends[node.right]
     alive = np.zeros(splits, bool)
     here = roots[roots >= 0]
     while len(here):
@@ -182,26 +184,20 @@ def _without(node: Trees, way: npt.NDArray[np.int8]) -> Trees:
         children = np.concatenate([left[here], right[here]])
         here = children[children >= 0]
         here = here[~alive[here]]
+    left, right = left[alive], right[alive]
     moved = np.cumsum(alive) - 1
     used = np.zeros(len(node.leaves), bool)
-    for children in (roots, left[alive], right[alive]):
+    for children in (roots, left, right):
         used[~children[children < 0]] = True
-    leaf = np.cumsum(used) - 1
-
-    # A leaf's place counts from the end, as ~leaf does.
-    table = np.concatenate([moved, ~leaf[::-1]]).astype(np.int32)
-
-    def placed(children: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        return table[children]
-
+    table = np.concatenate([moved, ~(np.cumsum(used) - 1)[::-1]]).astype(np.int32)
     return replace(
         node,
         feature=node.feature[alive],
         threshold=node.threshold[alive],
-        left=placed(left[alive]),
-        right=placed(right[alive]),
+        left=table[left],
+        right=table[right],
         missing_left=node.missing_left[alive],
         set_of=node.set_of[alive],
-        roots=placed(roots),
+        roots=table[roots],
         leaves=node.leaves[used],
     )
