@@ -42,6 +42,7 @@ MODELS = {
     "boosting": (GradientBoostingClassifier(n_estimators=8, random_state=1), "male", ORDINAL),
     "layers": (MLPClassifier((5,), max_iter=40, random_state=1), "species", HOT),
     "lightgbm": (lightgbm.LGBMClassifier(n_estimators=8, min_child_samples=5, verbose=-1), "species", "category"),
+    "two_classes": (lightgbm.LGBMClassifier(n_estimators=8, min_child_samples=5, verbose=-1), "male", "category"),
 }
 
 

@@ -117,6 +117,31 @@ def _owners(program: Program, groups: Sequence[frozenset[int]]) -> Indices:
 _EACH = (Apply, Arithmetic, FillText, Guard, Replace)
 
 
+def owned(program: Program, known: Known, owners: Indices) -> tuple[Indices, Booleans]:
+    """For each column whose it is, and whether a row may be refused beneath it.
+
+    Args:
+        program: the program.
+        known: what its columns can hold.
+        owners: whose each input is.
+    """
+    owner = np.full(int(known.first[-1]), NOBODY)
+    owner[: len(owners)] = owners
+    refusing = known.refuses.copy()
+    for place, node in enumerate(program.nodes):
+        given = known.given[place]
+        here = slice(int(known.first[place]), int(known.first[place + 1]))
+        if isinstance(node, _EACH):
+            owner[here] = owner[given]
+            refusing[here] |= refusing[given]
+        elif len(given):
+            held = np.unique(owner[given])
+            held = held[held != NOBODY]
+            owner[here] = NOBODY if not len(held) else held[0] if len(held) == 1 else SEVERAL
+            refusing[here] |= refusing[given].any()
+    return owner, refusing
+
+
 @dataclass
 class _Work:
     """A walk from the heads down: what is wanted is taken apart, until it is a part or an input."""
@@ -129,24 +154,8 @@ class _Work:
     instead: dict[int, Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        total = int(self.known.first[-1])
-        self.owner = np.full(total, NOBODY)
-        self.owner[: len(self.owners)] = self.owners
-        self.refusing = self.known.refuses.copy()
-        self.wanted = np.zeros(total, bool)
-        for place, node in enumerate(self.program.nodes):
-            given = self.known.given[place]
-            if not len(given):
-                continue
-            here = slice(int(self.known.first[place]), int(self.known.first[place + 1]))
-            if isinstance(node, _EACH):
-                self.owner[here] = self.owner[given]
-                self.refusing[here] |= self.refusing[given]
-            else:
-                held = np.unique(self.owner[given])
-                held = held[held != NOBODY]
-                self.owner[here] = NOBODY if not len(held) else held[0] if len(held) == 1 else SEVERAL
-                self.refusing[here] |= self.refusing[given].any()
+        self.wanted = np.zeros(int(self.known.first[-1]), bool)
+        self.owner, self.refusing = owned(self.program, self.known, self.owners)
         self.alone: Booleans = (self.owner >= 0) & ~self.refusing
         self.kept = self._texts_of_refusing()
 

@@ -40,6 +40,7 @@ MOST_VALUES = 4_096
 """Sets of more values are known by their ends alone."""
 
 SLACK = 1e-12
+LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def span_of(node: Node, given: Span) -> Span:
     """What a node's columns can hold; of an `Encode` of text, and of a `Guard`, others know."""
     if given.points.all() and len(given.low) and type(node) in _ANY_ORDER:
         return exactly(evaluate_node(node, given.low[None, :])[0])
-    return _SPANS[type(node)](node, given)
+    return _SPANS.get(type(node), _nothing_known)(node, given)
 
 
 def encoded(node: Encode, given: Domain | Span) -> tuple[Span, Encode, bool]:
@@ -211,6 +212,15 @@ EXACT = frozenset(("float32", "floor", "is_missing", "negative", "relu", "rint",
 MONOTONE = EXACT | frozenset(
     ("cbrt", "exp", "expm1", "log", "log10", "log1p", "log2", "normal_cdf", "reciprocal", "sigmoid", "tanh")
 )
+RANGES: Mapping[str, tuple[float, float]] = {
+    "exp": (0.0, math.inf),
+    "expm1": (-1.0, math.inf),
+    "normal_cdf": (0.0, 1.0),
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+}
+"""What no answer of a function is beyond, however it is computed."""
+
 LEAST: Mapping[str, float] = {"log": 0.0, "log10": 0.0, "log2": 0.0, "log1p": -1.0, "sqrt": 0.0}
 """Where a function begins; below it is NaN."""
 
@@ -224,10 +234,11 @@ def _apply(node: Node, given: Span) -> Ends:
         low, high = _ordered(node, np.maximum(given.low, least), np.maximum(given.high, least))
         if node.function not in EXACT:
             moves = given.low != given.high
-            low, high = (
-                np.where(moves, low - SLACK * np.abs(low), low),
-                np.where(moves, high + SLACK * np.abs(high), high),
-            )
+            least, most = RANGES.get(node.function, (-math.inf, math.inf))
+            # What is infinite here may be a finite number elsewhere, just below.
+            lower, upper = np.minimum(low, LARGEST), np.maximum(high, -LARGEST)
+            low = np.where(moves, np.maximum(lower - SLACK * np.abs(lower), least), low)
+            high = np.where(moves, np.minimum(upper + SLACK * np.abs(upper), most), high)
     else:
         low, high = np.full(len(nowhere), np.nan), np.full(len(nowhere), np.nan)
     zero = (given.low <= 0.0) & (given.high >= 0.0)
@@ -282,11 +293,6 @@ def _trees(node: Node, given: Span) -> Span:
     return unknown(node.width)
 
 
-def _link(node: Node, given: Span) -> Span:
-    assert isinstance(node, Link)
-    return unknown(node.width)
-
-
 def _nothing_known(node: Node, given: Span) -> Span:
     return unknown(node.width)
 
@@ -312,10 +318,6 @@ _SPANS: Mapping[type[Node], Callable[[Node, Span], Span]] = {
     Arithmetic: _each,
     Combine: _combine,
     Constant: _constant,
-    Distances: _nothing_known,
-    Linear: _nothing_known,
-    Link: _link,
-    Median: _nothing_known,
     OneHot: _one_hot,
     Piecewise: _piecewise,
     Replace: _each,
@@ -341,10 +343,9 @@ def guarded(node: Guard, given: Span) -> tuple[Span, Booleans]:
 
 # The largest number that still rounds to a finite float32 is the one below half a unit of its last place above it.
 _FLOAT32 = float(np.nextafter(float(np.finfo(np.float32).max) + 2.0**103, 0.0))
-_FLOAT64 = float(np.finfo(np.float64).max)
 _LARGEST: Mapping[str, float] = {
-    "finite": _FLOAT64,
-    "finite_or_missing": _FLOAT64,
+    "finite": LARGEST,
+    "finite_or_missing": LARGEST,
     "float32": _FLOAT32,
     "float32_or_missing": _FLOAT32,
 }
