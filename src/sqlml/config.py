@@ -16,7 +16,30 @@ from sqlml.errors import BadSetting, UnknownSetting, did_you_mean
 from sqlml.types import Native
 
 PROJECT_FILE = "sqlml.toml"
+REWRITES = ("constraints", "statistics", "joins", "dimensions", "predicates", "limits", "once", "order", "equal")
+"""The ways in which a query is made to need less, as the setting `rewrites` names them."""
 STATE_FOLDER = ".sqlml"
+
+
+def chosen_rewrites(text: str) -> frozenset[str]:
+    """What the setting `rewrites` says: 'all', 'none', names, or names with a minus, which leave one out.
+
+    Raises:
+        ValueError: a name that there is not.
+
+    Example:
+        >>> sorted(chosen_rewrites("joins, once")), len(chosen_rewrites("-joins")) == len(REWRITES) - 1
+        (['joins', 'once'], True)
+    """
+    named = [word.strip().casefold() for word in text.split(",") if word.strip()]
+    if named in (["all"], ["none"]):
+        return frozenset(REWRITES if named == ["all"] else ())
+    for name in named:
+        if name.lstrip("-") not in REWRITES:
+            raise ValueError(f"'{name}' is no rewrite: {', '.join(REWRITES)}; or 'all', or 'none'")
+    without = {name[1:] for name in named if name.startswith("-")}
+    chosen = {name for name in named if not name.startswith("-")} or (set(REWRITES) if without else set())
+    return frozenset(chosen - without)
 
 
 class SparkSettings(BaseModel):
@@ -49,11 +72,18 @@ class Settings(BaseSettings):
     time_zone: str = "UTC"
     native: Native = "auto"
     publish: Literal["always", "needed"] = "always"
+    rewrites: str = "all"
     tables: str | None = None
     lineage: str | None = None
     debug: bool = False
     spark: SparkSettings = SparkSettings()
     sources: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("rewrites")
+    @classmethod
+    def _names_rewrites(cls, value: str) -> str:
+        chosen_rewrites(value)
+        return value
 
     @field_validator("tables")
     @classmethod

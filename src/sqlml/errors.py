@@ -52,6 +52,7 @@
     │   ├── UnknownCategory
     │   ├── InfiniteArgument
     │   ├── PredictionFailed
+    │   ├── RewriteRefused
     │   └── AnswersDiffer
     ├── TableError                  a prediction table's declaration, or a refresh of it
     │   ├── BadInterval
@@ -466,6 +467,15 @@ class PredictionFailed(DataError):
     """The model raised while it predicted."""
 
     template = "'{function}' ({model}) raised {error} on its batch {batch} of {rows} rows: SQLML_DEBUG=1 logs where."
+
+
+class RewriteRefused(DataError):
+    """A row that the model itself must answer, in a query that no longer has all of its arguments."""
+
+    template = (
+        "'{function}': the model itself must answer a row (it holds an infinity, or a category that its program does "
+        "not know), and the rewritten query no longer has '{argument}': run it again with SQLML_REWRITES=none."
+    )
 
 
 class AnswersDiffer(DataError):

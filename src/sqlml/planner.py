@@ -14,8 +14,10 @@ from sqlml.errors import (
     PinnedInView,
     UnknownModel,
 )
+from sqlml.models.answering import Answerer
 from sqlml.models.description import Description
 from sqlml.query.calls import SUFFIX_OF, Call
+from sqlml.query.rewriting import CALL
 from sqlml.query.text import Span, identifier
 from sqlml.types import NullPolicy, Output, Strategy
 
@@ -61,13 +63,20 @@ class PlannedCall:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a statement will do: its calls, and the SQL that the engine gets."""
+    """What a statement will do: its calls, and the SQL that the engine gets.
+
+    `plain` is that SQL as it was before the query was rewritten, where it was, and `canonical` is that with a number
+    for each call. `opened` are the functions that the rewritten one calls, with their names in the engine.
+    """
 
     text: str
     sql: str
     calls: tuple[PlannedCall, ...]
     rewrites: tuple[str, ...]
     engine: str
+    plain: str | None = None
+    canonical: str = ""
+    opened: tuple[tuple[Answerer, str], ...] = ()
 
     def columns_read(self) -> list[str]:
         """The columns and expressions that the calls are given, each once."""
@@ -303,7 +312,24 @@ def plan_query(
                 reference = text[call.span.start : call.span.end]
                 raise PinnedInView(reference=reference, model=model)
     sql = _render(text, planned, unnamed, dialect, written, stored=stored)
-    return Plan(text, sql, tuple(planned), tuple(rewrites), engine)
+    plan = Plan(text, sql, tuple(planned), tuple(rewrites), engine)
+    return plan if stored else replace(plan, canonical=_canonical(text, planned, unnamed, dialect))
+
+
+def numbered_names(calls: Sequence[PlannedCall]) -> list[str]:
+    """A name for each call: the same one for those that ask the same of the same version."""
+    keys = [(call.target.key, call.shared, call.as_row) for call in calls]
+    return [f"{CALL}{keys.index(key)}" for key in keys]
+
+
+def _canonical(text: str, planned: Sequence[PlannedCall], unnamed: Sequence[Span], dialect: str) -> str:
+    """The text with a number for each call, alike for whichever engine runs it."""
+    numbered = [replace(call, name=name) for call, name in zip(planned, numbered_names(planned), strict=True)]
+
+    def written(name: str, given: Sequence[str]) -> str:
+        return f"{name}({', '.join(given)})"
+
+    return _render(text, numbered, unnamed, dialect, written, stored=False)
 
 
 def _sharing(calls: Sequence[Call], planned: Sequence[PlannedCall]) -> list[PlannedCall]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from sqlml.config import Settings
+from sqlml.engines.duckdb_facts import DuckDBFacts, compares_texts_plainly, kind_of, orders_nulls_last
 from sqlml.engines.duckdb_files import name_partitions, select_files
 from sqlml.engines.duckdb_layout import Want
 from sqlml.engines.duckdb_native import NativeDoor, NoDoor, open_door
@@ -130,28 +131,46 @@ class DuckDBEngine(Engine):
     def columns(self, query: str) -> Sequence[Column]:
         with self._frames_visible(), self._mapped():
             relation = self.connection.sql(query)
-            types = [_fields_of(type_) for type_ in relation.types]
-            return [Column(name, fields) for name, fields in zip(_original(relation.columns), types, strict=True)]
+            named = zip(_original(relation.columns), relation.types, strict=True)
+            return [Column(name, _fields_of(one), kind=kind_of(one), type=str(one)) for name, one in named]
+
+    @property
+    def runs_once(self) -> bool:
+        return True
+
+    def facts(self, table: str) -> DuckDBFacts:
+        return DuckDBFacts(self.connection, table)
+
+    def compares_texts_plainly(self) -> bool:
+        with self._mapped():
+            return compares_texts_plainly(self.connection)
+
+    def orders_nulls_last(self, *, descending: bool) -> bool:
+        with self._mapped():
+            return orders_nulls_last(self.connection)
 
     def schema(self, query: str) -> pa.Schema:
         with self._frames_visible(), self._mapped():
             return self.connection.sql(f"SELECT * FROM ({query}\n) LIMIT 0").to_arrow_table().schema
 
-    def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
+    def register(
+        self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False, once: bool = False
+    ) -> str:
         key = hashlib.sha256(answerer.key.encode()).hexdigest()[:8]
         name = f"__sqlml_{self._shared.token}_{key}_{answerer.function}_{'_'.join(outputs)}".lower()
-        if not as_row and answerer.strategy == "sql" and len(outputs) == 1 and outputs[0] != "probs":
+        name += "_once" if once else ""
+        if not once and not as_row and answerer.strategy == "sql" and len(outputs) == 1 and outputs[0] != "probs":
             return self._expression(f"{name}_sql", answerer, outputs[0])
         with self._shared.lock:
             native = f"{name}_native"
             compiles = not as_row and answerer.strategy != "python"
-            if compiles and (native in self._shared.native or self._native(native, answerer, outputs)):
+            if compiles and (native in self._shared.native or self._native(native, answerer, outputs, once=once)):
                 return native
             if not as_row and answerer.strategy == "python":
                 self._shared.by_library[name] = (answerer, tuple(outputs))
             if name not in self._shared.names:
                 _, type_ = result_type(outputs, answerer.description.returns, answerer.description.classes)
-                self._create(name, _answering(answerer, outputs), type_)
+                self._create(name, _answering(answerer, outputs), type_, once=once)
         return name
 
     def open(self, name: str) -> None:
@@ -174,7 +193,7 @@ class DuckDBEngine(Engine):
             self._macro(name, f"({', '.join(names)}) AS {body}")
         return name
 
-    def _native(self, name: str, answerer: Answerer, outputs: Sequence[Output]) -> bool:
+    def _native(self, name: str, answerer: Answerer, outputs: Sequence[Output], *, once: bool) -> bool:
         """Register the kernel by the native door; False where there is no door or no machine."""
         door, held = self._shared.door(self._native_setting), answerer.description
         if door is None or machine() is None:
@@ -191,7 +210,14 @@ class DuckDBEngine(Engine):
         try:
             whats, answer = [what_of(held, output) for output in outputs], _answering(answerer, outputs)
             ready = door.register(
-                name, wants, whats, arrow, lambda arrays: answer(*arrays), labels=held.classes, prepare=prepare
+                name,
+                wants,
+                whats,
+                arrow,
+                lambda arrays: answer(*arrays),
+                labels=held.classes,
+                prepare=prepare,
+                once=once,
             )
         except NoDoor as reason:
             log.info("%s answers through Arrow: %s", answerer.function, reason)
@@ -199,7 +225,7 @@ class DuckDBEngine(Engine):
         self._shared.native[name] = ready
         return True
 
-    def _create(self, name: str, answer: Callable[..., pa.Array], type_: str) -> None:
+    def _create(self, name: str, answer: Callable[..., pa.Array], type_: str, *, once: bool = False) -> None:
         # parameters=None: any number of arguments of any type; a list would refuse *args.
         self._shared.owner.create_function(
             name,
@@ -208,6 +234,7 @@ class DuckDBEngine(Engine):
             _type(self._shared.owner, type_),
             type=PythonUDFType.ARROW,
             null_handling=FunctionNullHandling.SPECIAL,
+            side_effects=once,
         )
         self._shared.names.add(name)
 

@@ -50,6 +50,7 @@ _CALLED: dict[str, tuple[Any, ...]] = {
     "scalar_function_set_varargs": (None, _P, _P),
     "scalar_function_set_return_type": (None, _P, _P),
     "scalar_function_set_special_handling": (None, _P),
+    "scalar_function_set_volatile": (None, _P),
     "scalar_function_set_extra_info": (None, _P, _P, _P),
     "scalar_function_set_init": (None, _P, _P),
     "scalar_function_set_function": (None, _P, _P),

@@ -179,6 +179,7 @@ class NativeDoor:
         labels: Sequence[Any] | None = None,
         keep: object = None,
         prepare: Prepare | None = None,
+        once: bool = False,
     ) -> Callable[[], None]:
         """Make a function callable in the database's SQL; one of the same name and number of arguments is replaced.
 
@@ -196,6 +197,7 @@ class NativeDoor:
             labels: the classes' in order, for labels and probabilities.
             keep: what `image` lies in; like `slow`, it is held until DuckDB lets go of the function.
             prepare: gives `run`, `image` and `keep` when the first chunk comes, in their place.
+            once: whether the optimizer is kept from calling it in two places for one in the query.
 
         Raises:
             NoDoor: the connection is closed, or DuckDB refused.
@@ -215,6 +217,8 @@ class NativeDoor:
                     api.scalar_function_set_varargs(held, any_type)
                 api.scalar_function_set_return_type(held, type_)
             api.scalar_function_set_special_handling(held)
+            if once:
+                api.scalar_function_set_volatile(held)
             api.scalar_function_set_init(held, callback().address("sqlml_door_init"))
             api.scalar_function_set_function(held, callback().address("sqlml_door_execute"))
             with self._entered() as entered:

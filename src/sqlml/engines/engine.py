@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from sqlml.errors import SqlmlError
 from sqlml.models.answering import Answerer
+from sqlml.programs.prune import Domain
+from sqlml.query.rewriting import Kind, Known
 from sqlml.types import Output
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -21,12 +23,15 @@ Parameters = Sequence[Any] | Mapping[str, Any] | None
 class Column:
     """A column of a query: its name and, where it is a row itself, its fields' names.
 
-    `exact` says that each of its values is a DOUBLE, or becomes one without a loss.
+    `exact` says that each of its values is a DOUBLE, or becomes one without a loss; `type` is the engine's name of
+    its type.
     """
 
     name: str
     fields: tuple[str, ...] | None = None
     exact: bool = False
+    kind: Kind = "other"
+    type: str = ""
 
 
 class Exact(str):
@@ -54,6 +59,21 @@ class Files:
     partitions: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class TableFacts:
+    """What an engine knows of a table, as a value; see `sqlml.query.rewriting.Known`."""
+
+    rows: int | None = None
+    unique: tuple[frozenset[str], ...] = ()
+    references: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = ()
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    distinct: Mapping[str, int] = field(default_factory=dict)
+
+    def guard(self, _domains: Mapping[str, Domain]) -> str | None:
+        """None: it can't be looked at again."""
+        return None
+
+
 class Refused(Exception):
     """A strategy by which an engine won't run a version, and why; the next one is tried."""
 
@@ -75,16 +95,35 @@ class Engine(ABC):
     def columns(self, query: str) -> Sequence[Column]:
         """The columns of a query, without running it; raises EngineError where it can't be bound."""
 
+    def facts(self, _table: str) -> Known:
+        """What the engine knows of a table's rows, named as SQL; an empty answer where that is nothing."""
+        return TableFacts()
+
+    @property
+    def runs_once(self) -> bool:
+        """Whether `register` can keep a function from being moved by the engine's optimizer."""
+        return False
+
+    def compares_texts_plainly(self) -> bool:
+        """Whether texts are equal only if they are the same: False where a collation may say otherwise."""
+        return False
+
+    def orders_nulls_last(self, *, descending: bool) -> bool:
+        """Whether NULL is the last in an order that doesn't say where it is."""
+        return descending
+
     @abstractmethod
     def schema(self, query: str) -> pa.Schema:
         """The columns of a query with their types, without its rows; raises EngineError."""
 
     @abstractmethod
-    def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
+    def register(
+        self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False, once: bool = False
+    ) -> str:
         """Make an output of a version callable, or several as a struct; gives the name, the same one every time.
 
         The function takes the arguments that the version reads, in signature order; `as_row` one row that it binds
-        by name.
+        by name. One that is to run `once` a row is not put in two places by the engine's optimizer.
 
         Raises:
             Refused: not by the version's strategy.
@@ -115,6 +154,10 @@ class Engine(ABC):
     def call(self, name: str, given: Sequence[str]) -> str:
         """A call of a registered function, as SQL."""
         return f"{name}({', '.join(given)})"
+
+    def calls_plainly(self, _name: str) -> bool:
+        """Whether such a call is the name and the arguments in brackets, and nothing more."""
+        return True
 
     @abstractmethod
     def open(self, name: str) -> None:

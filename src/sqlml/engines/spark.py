@@ -32,6 +32,7 @@ from pyspark.sql.types import (
 from sqlml.config import Settings
 from sqlml.engines.duckdb import relation_of
 from sqlml.engines.engine import Column, Engine, Files, Parameters, Refused, Written
+from sqlml.engines.spark_facts import SparkFacts, kind_of
 from sqlml.engines.spark_files import Job, job_of
 from sqlml.engines.spark_files import answering as file_answering
 from sqlml.engines.spark_jvm import JvmFunctions
@@ -126,7 +127,17 @@ class SparkEngine(Engine):
     def columns(self, query: str) -> Sequence[Column]:
         with self._mapped():
             schema = self.session.sql(self._readable(query)).schema
-        return [Column(f.name, _fields_of(f.dataType), isinstance(f.dataType, _EXACT)) for f in schema]
+        return [
+            Column(f.name, _fields_of(f.dataType), isinstance(f.dataType, _EXACT), kind_of(f.dataType), str(f.dataType))
+            for f in schema
+        ]
+
+    def facts(self, table: str) -> SparkFacts:
+        return SparkFacts(self.session, table)
+
+    def compares_texts_plainly(self) -> bool:
+        # A column of another collation has another type.
+        return True
 
     def schema(self, query: str) -> pa.Schema:
         with self._mapped():
@@ -136,7 +147,11 @@ class SparkEngine(Engine):
     def has_jvm(self) -> bool:
         return not self.is_remote
 
-    def register(self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False) -> str:
+    def register(
+        self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False, once: bool = False
+    ) -> str:
+        if once:
+            raise Refused("Spark's optimizer moves what it calls as it likes")
         alone = not as_row and len(outputs) == 1 and outputs[0] != "probs"
         if answerer.strategy == "jvm" and alone:
             return self._jvm.function(answerer, outputs[0], self.evaluate)
@@ -156,6 +171,9 @@ class SparkEngine(Engine):
 
     def call(self, name: str, given: Sequence[str]) -> str:
         return self._jvm.call(name, given) or super().call(name, given)
+
+    def calls_plainly(self, name: str) -> bool:
+        return not self._jvm.has(name)
 
     def _through_arrow(self, answerer: Answerer, outputs: Sequence[Output]) -> str:
         name = self._hidden(answerer, "_".join(outputs))

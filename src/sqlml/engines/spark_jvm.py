@@ -84,6 +84,10 @@ class JvmFunctions:
             *(f"SELECT {call_text(publication, one, 'sqlml', held)}" for one in publication.outputs),
         ]
 
+    def has(self, name: str) -> bool:
+        """Whether a name is one of these functions'."""
+        return name in self._made
+
     def call(self, name: str, given: Sequence[str]) -> str | None:
         """A call as SQL; None where that is no function of these.
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlml.catalog import Catalog
-from sqlml.config import Settings
+from sqlml.config import Settings, chosen_rewrites
 from sqlml.errors import ArtifactCorrupt
 from sqlml.lifecycle.proving import refuted
 from sqlml.lifecycle.registration import Registrar
 from sqlml.models.answering import Answerer
 from sqlml.models.artifact import ArtifactStore
 from sqlml.models.compiled import Compiled
+from sqlml.models.derived import Derived, derive
 from sqlml.models.description import Description
 from sqlml.models.portable import Artifact, Portable
 from sqlml.models.reading import ModelReader
@@ -30,18 +31,31 @@ if TYPE_CHECKING:
     from sqlml.models.predictor import Predictor
 
 
+_MOST_DERIVED = 256
+"""Functions of rewritten queries that are kept; each constant of a filter makes one."""
+
+
 class Backing:
     """Shared by a session and its cursors. A project in memory has its artifacts in a folder of its own."""
 
     def __init__(
-        self, catalog: Catalog, reader: ModelReader, scratch: str | None, tables: Path, *, trust: bool
+        self,
+        catalog: Catalog,
+        reader: ModelReader,
+        scratch: str | None,
+        tables: Path,
+        *,
+        trust: bool,
+        rewrites: frozenset[str],
     ) -> None:
         self.catalog = catalog
         self.tables_folder = catalog.predictions.home = tables
         self.reader = reader
+        self.rewrites = rewrites
         self.registrar = Registrar(catalog, reader, trust=trust)
         self._scratch = scratch
         self._answerers: dict[str, Answerer] = {}
+        self._derived: dict[str, Answerer] = {}
 
     @classmethod
     def open(cls, settings: Settings) -> Backing:
@@ -60,7 +74,14 @@ class Backing:
             raise
         reader = ModelReader(settings.registry_uri, ArtifactStore(root / "artifacts"), debug=settings.debug)
         tables = settings.tables_folder or root / "tables"
-        return cls(catalog, reader, scratch, tables, trust=settings.trust == "pickle")
+        return cls(
+            catalog,
+            reader,
+            scratch,
+            tables,
+            trust=settings.trust == "pickle",
+            rewrites=chosen_rewrites(settings.rewrites),
+        )
 
     def close(self) -> None:
         """End the model reader's child process and close the catalog."""
@@ -86,6 +107,18 @@ class Backing:
                 lambda answer: refuted(target.description, self.reader.store.programs, answer),
             )
             held = self._answerers.setdefault(target.key, answerer)
+        return held
+
+    def derived(self, target: Target, derived: Derived) -> Answerer:
+        """What answers for a function that is made from a target's, the same one every time."""
+        key = f"{target.key}\n{derived.digest}"
+        held = self._derived.get(key)
+        if held is None:
+            base = self.answerer(target)
+            made = derive(base, derived, target.on_null, machine(), target.strategy)
+            if len(self._derived) >= _MOST_DERIVED:
+                self._derived.pop(next(iter(self._derived)))
+            held = self._derived.setdefault(key, made)
         return held
 
     def _open(self, target: Target) -> Compiled:

@@ -9,6 +9,7 @@ from sqlml.catalog import Snapshot
 from sqlml.engines.engine import Column, Engine, Refused
 from sqlml.lifecycle.backing import Backing
 from sqlml.lifecycle.foreseen import Foreseen
+from sqlml.lifecycle.rewriting import Rewriter
 from sqlml.models.description import Description
 from sqlml.planner import Plan, Target, plan_query, split_target
 from sqlml.query.calls import SUFFIXES, find_calls
@@ -28,6 +29,7 @@ class Planning:
     def __init__(self, engine: Engine, backing: Backing, foreseen: Foreseen | None = None) -> None:
         self._engine = engine
         self._backing = backing
+        self._rewriter = Rewriter(engine, backing, backing.rewrites)
         self._snapshot = (foreseen or backing.catalog).snapshot
         self._ensure_version = (foreseen or backing.registrar).ensure
 
@@ -60,7 +62,7 @@ class Planning:
                 if call.generic:
                     self._ensure(call.target)
             snapshot = self._snapshot()
-        return plan_query(
+        plan = plan_query(
             numbered,
             calls,
             snapshot,
@@ -74,9 +76,15 @@ class Planning:
             stored=keeps_text(numbered, dialect),
             jvm=jvm and self._engine.has_jvm,
         )
+        return self._rewriter.rewrite(plan) if plan.canonical else plan
 
     def open(self, plan: Plan) -> None:
         """Make what a plan calls ready: a model that can't be loaded is one clear error, and not a query's failure."""
+        if plan.plain is not None:
+            for answerer, name in plan.opened:
+                answerer.open()
+                self._engine.open(name)
+            return
         for call in plan.calls:
             self._backing.answerer(call.target).open()
             self._engine.open(call.name)

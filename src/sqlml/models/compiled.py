@@ -42,17 +42,25 @@ class Compiled:
     """Answers batches as `Predictor` does, or says that the model itself must. Safe to call from several threads.
 
     The program's inputs are the arguments that are read, `description.taken`.
-    `machine` is the address of the loaded machine, None where there is none: NumPy then does the work.
+    `machine` is the address of the loaded machine, None where there is none: NumPy then does the work. `outputs` are
+    those that the program has heads for; all that the version has where None.
     """
 
     def __init__(
-        self, function: str, description: Description, program: Program, on_null: NullPolicy, machine: int | None
+        self,
+        function: str,
+        description: Description,
+        program: Program,
+        on_null: NullPolicy,
+        machine: int | None,
+        outputs: Sequence[Output] | None = None,
     ) -> None:
         self.function = function
         self.description = description
         self.program = program
         self.on_null = on_null
         self.machine = machine
+        self.outputs = description.outputs() if outputs is None else outputs
         self._kernels: dict[tuple[What, ...], Kernel] = {}
 
     def __repr__(self) -> str:
@@ -63,7 +71,7 @@ class Compiled:
         return self._image([what_of(self.description, output) for output in outputs])
 
     def _image(self, whats: Sequence[What]) -> Image:
-        spec = [(_TARGETS[a.type], self._required(a)) for a in self.description.taken]
+        spec = [(_TARGETS[a.type], self.requires(a)) for a in self.description.taken]
         return lower(self.program, whats, spec, strict=self.on_null == "error")
 
     def publication(self) -> Publication:
@@ -73,15 +81,15 @@ class Compiled:
             function=self.function,
             arguments=[(argument.name, argument.type) for argument in held.taken],
             program=self.program,
-            outputs=[output for output in held.outputs() if output != "probs"],
+            outputs=[output for output in self.outputs if output != "probs"],
             returns=held.returns.sql,
             labels=held.classes,
             label_type=label_type(held.classes or ()),
-            required=frozenset(i for i, argument in enumerate(held.taken) if self._required(argument)),
+            required=frozenset(i for i, argument in enumerate(held.taken) if self.requires(argument)),
             strict=self.on_null == "error",
         )
 
-    def _required(self, argument: Argument) -> bool:
+    def requires(self, argument: Argument) -> bool:
         """Whether a missing value keeps the model from answering."""
         return self.on_null == "error" or (self.on_null == "propagate" and argument.missing is None)
 
@@ -131,7 +139,7 @@ class Compiled:
         for array, argument in self._paired(given):
             held = cast_argument(array, argument, self.function)
             columns.append(held if argument.type == "VARCHAR" else numbers_of(held))
-            if self._required(argument):
+            if self.requires(argument):
                 valid &= ~(
                     held.is_null().to_numpy(zero_copy_only=False)
                     if argument.type == "VARCHAR"

@@ -23,7 +23,8 @@ class Artifact:
 class Portable:
     """A function at one version. `program` is the file that `sqlml.programs.store` wrote, None for a model alone.
 
-    `artifact` is the model itself, None where its program answers every row.
+    `artifact` is the model itself, None where its program answers every row. A function that was derived from a
+    version's has that as its `origin`, and `derived` says how.
     """
 
     function: str
@@ -33,3 +34,5 @@ class Portable:
     strategy: Strategy
     program: bytes | None
     artifact: Artifact | None
+    origin: Portable | None = None
+    derived: str | None = None

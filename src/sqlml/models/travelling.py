@@ -16,10 +16,11 @@ from sqlml.errors import ArtifactCorrupt
 from sqlml.models.answering import Answerer
 from sqlml.models.artifact import ArtifactStore
 from sqlml.models.compiled import Compiled
+from sqlml.models.derived import Derived, derive
 from sqlml.models.description import Description
 from sqlml.models.portable import Artifact, Portable
 from sqlml.programs.kernel.loading import machine
-from sqlml.programs.program import Encode, Guard, Program
+from sqlml.programs.program import Program, may_refuse
 from sqlml.programs.store import BROKEN, BadProgram, read
 from sqlml.types import NullPolicy
 
@@ -39,7 +40,7 @@ def portable(
         artifact: gives the model's files, once they were found to be as registered.
     """
     compiled = answerer.compiled()
-    alone = compiled is not None and on_null != "error" and not _may_refuse(compiled.program)
+    alone = compiled is not None and on_null != "error" and not may_refuse(compiled.program)
     return Portable(
         answerer.function,
         answerer.key,
@@ -48,13 +49,6 @@ def portable(
         answerer.strategy,
         None if compiled is None else program,
         None if alone else artifact(),
-    )
-
-
-def _may_refuse(program: Program) -> bool:
-    return any(
-        isinstance(node, Guard) or (isinstance(node, Encode) and (node.missing is None or node.unknown is None))
-        for node in program.nodes
     )
 
 
@@ -82,6 +76,11 @@ def opened(held: Portable, archive: Callable[[], Path]) -> Answerer:
         archive: gives the zip file of the model's files, where they are needed.
     """
     description = Description.from_json(json.loads(held.description))
+    if held.origin is not None:
+        assert held.program is not None
+        assert held.derived is not None
+        derived = Derived.from_json(held.derived, _read(held.program, None, description))
+        return derive(opened(held.origin, archive), derived, held.on_null, machine(), held.strategy)
 
     def load() -> Predictor:
         from sqlml.models.predictor import Predictor
@@ -91,16 +90,20 @@ def opened(held: Portable, archive: Callable[[], Path]) -> Answerer:
 
     def compile_() -> Compiled:
         assert held.program is not None
-        try:
-            program = read(io.BytesIO(held.program), str(description.program))
-        except BadProgram:
-            file = f"programs/{description.program}.npz"
-            raise ArtifactCorrupt(model=description.title, file=file, state="changed") from None
+        program = _read(held.program, description.program, description)
         return Compiled(held.function, description, program, held.on_null, machine())
 
     return Answerer(
         held.function, held.key, description, load, None if held.program is None else compile_, held.strategy
     )
+
+
+def _read(program: bytes, digest: str | None, description: Description) -> Program:
+    try:
+        return read(io.BytesIO(program), digest)
+    except BadProgram:
+        file = f"programs/{description.program}.npz"
+        raise ArtifactCorrupt(model=description.title, file=file, state="changed") from None
 
 
 def _loaded(artifact: Artifact, description: Description, archive: Path) -> Any:

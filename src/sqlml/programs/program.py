@@ -330,6 +330,26 @@ class Trees(Node):
         )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Screened(Trees):
+    """An ensemble of one output, whose last input is a bound: no tree splits on it.
+
+    The sum, as `Trees` gives it; but where it is certainly below the bound of its row, and `below` is set, -inf may
+    stand instead, and where it is certainly above, and `above` is set, inf. Of a missing bound nothing is certain.
+    Certain is what lies further off than 1e-9 of the bound (of 1, where that is larger), and than another order of
+    adding up could move it.
+    """
+
+    kind = "screened"
+
+    below: bool
+    above: bool
+
+    def __post_init__(self) -> None:
+        assert self.width == 1
+        assert self.leaves.shape[1] == 1
+
+
 LINKS = ("softmax", "normalize")
 
 
@@ -383,6 +403,7 @@ NODES: Mapping[str, type[Node]] = {
         Linear,
         Distances,
         Trees,
+        Screened,
         Link,
         Guard,
     )
@@ -471,6 +492,14 @@ def reached(nodes: Sequence[Node], heads: Mapping[str, tuple[Ref, ...]]) -> Iter
             for node, column in nodes[place].inputs:
                 wanted[node].add(column)
             yield from ((place, column) for column in sorted(wanted[place]))
+
+
+def may_refuse(program: Program) -> bool:
+    """Whether there may be a row that the program leaves to the model itself."""
+    return any(
+        isinstance(node, Guard) or (isinstance(node, Encode) and (node.missing is None or node.unknown is None))
+        for node in program.nodes
+    )
 
 
 def parts(program: Program) -> tuple[str, list[npt.NDArray[Any]]]:

@@ -23,6 +23,7 @@ from sqlml.programs.program import (
     Program,
     Ref,
     Replace,
+    Screened,
     Trees,
     renumbered,
 )
@@ -68,6 +69,20 @@ def compact(program: Program) -> Program:
             continue
         moved[place] = len(nodes)
         nodes.append(renumbered(node, [(moved[source], column) for source, column in node.inputs]))
+    heads = {name: tuple((moved[node], column) for node, column in refs) for name, refs in program.heads.items()}
+    return Program(tuple(nodes), heads)
+
+
+def arranged(program: Program, places: Sequence[int]) -> Program:
+    """The same with these of its inputs alone, in this order; raises ValueError where it uses another."""
+    if unknown := set(program.used) - set(places):
+        raise ValueError(f"the program also uses the inputs at {sorted(unknown)}")
+    order = [*places, *(i for i, node in enumerate(program.nodes) if not isinstance(node, Input))]
+    moved = {old: new for new, old in enumerate(order)}
+    nodes = [
+        renumbered(program.nodes[old], [(moved[node], column) for node, column in program.nodes[old].inputs])
+        for old in order
+    ]
     heads = {name: tuple((moved[node], column) for node, column in refs) for name, refs in program.heads.items()}
     return Program(tuple(nodes), heads)
 
@@ -174,15 +189,16 @@ def _trees(node: Node, columns: list[int]) -> Kept:
             base=node.base[columns],
         )
     # Nodes of trees that went stay in the arrays: they cost nothing, but their features must not count.
-    alive = _reachable(narrow)
-    taken = np.unique(narrow.feature[alive])
+    alive = reachable(narrow)
+    bound = [len(node.inputs) - 1] if isinstance(node, Screened) else []
+    taken = np.unique(np.concatenate([narrow.feature[alive], np.array(bound, np.int32)]))
     feature = np.searchsorted(taken, narrow.feature).astype(np.int32)
     feature[~alive] = 0
     inputs = tuple(narrow.inputs[i] for i in taken)
     return replace(narrow, inputs=inputs, feature=feature), taken.tolist()
 
 
-def _reachable(node: Trees) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def reachable(node: Trees) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     alive = np.zeros(len(node.feature), bool)
     here = np.unique(node.roots[node.roots >= 0])
     while len(here):
@@ -204,5 +220,6 @@ _NARROWED: Mapping[type[Node], Callable[[Node, list[int]], Kept]] = {
     OneHot: _one_hot,
     Piecewise: _piecewise,
     Replace: _replace,
+    Screened: _trees,
     Trees: _trees,
 }

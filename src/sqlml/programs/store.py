@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import tempfile
@@ -36,6 +37,19 @@ class BadProgram(Exception):
     """A file that holds no program, or another one than its name says."""
 
 
+def written(program: Program) -> bytes:
+    """A program as the bytes of its file."""
+    file = io.BytesIO()
+    _write(program, file)
+    return file.getvalue()
+
+
+def _write(program: Program, file: Any) -> None:
+    text, arrays = parts(program)
+    held: dict[str, Any] = {f"a{i}": array for i, array in enumerate(arrays)}
+    np.savez_compressed(file, program=np.frombuffer(text.encode(), np.uint8), **held)
+
+
 def save(program: Program, folder: Path) -> Path:
     """Write a program into a folder, by rename; one that is there already stays.
 
@@ -46,12 +60,10 @@ def save(program: Program, folder: Path) -> Path:
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    text, arrays = parts(program)
-    held: dict[str, Any] = {f"a{i}": array for i, array in enumerate(arrays)}
     handle, scratch = tempfile.mkstemp(dir=folder, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, program=np.frombuffer(text.encode(), np.uint8), **held)
+            _write(program, file)
         Path(scratch).replace(path)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
@@ -71,8 +83,8 @@ def load(folder: Path, digest: str) -> Program:
         raise BadProgram(f"{digest}.npz: {error}") from error
 
 
-def read(file: Path | BinaryIO, digest: str) -> Program:
-    """The program of that digest, from the file that `save` wrote or its bytes.
+def read(file: Path | BinaryIO, digest: str | None) -> Program:
+    """The program of that digest (None: any), from the file that `save` wrote or its bytes.
 
     Raises:
         BadProgram: it is broken, or another program.
@@ -83,6 +95,6 @@ def read(file: Path | BinaryIO, digest: str) -> Program:
             program = from_parts(text, [held[f"a{i}"] for i in range(len(held.files) - 1)])
     except BROKEN as error:
         raise BadProgram(f"{digest}.npz: {error}") from error
-    if program.digest != digest:
+    if digest is not None and program.digest != digest:
         raise BadProgram(f"{digest}.npz is not what its name says")
     return program

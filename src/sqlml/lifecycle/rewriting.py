@@ -1,0 +1,176 @@
+"""A planned statement is made to need less: its calls as Programs, the passes over its tree, and back to functions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlml.engines.engine import Engine, Refused
+from sqlml.errors import EngineError
+from sqlml.lifecycle.backing import Backing
+from sqlml.models.derived import Derived
+from sqlml.planner import Plan, PlannedCall, numbered_names
+from sqlml.programs.program import Program
+from sqlml.programs.prune import Domain
+from sqlml.query.passes import PASSES
+from sqlml.query.rewriting import Asked, Column, Given, Known, State
+from sqlml.query.trees import Unreadable, called, query_of, text_of, tree_of, with_calls
+
+log = logging.getLogger("sqlml")
+
+
+class Rewriter:
+    """Rewrites plans for one engine, by the passes whose names are wanted."""
+
+    def __init__(self, engine: Engine, backing: Backing, wanted: Collection[str]) -> None:
+        self._engine = engine
+        self._backing = backing
+        self._passes = {name: one for name, one in PASSES.items() if name in wanted}
+
+    def rewrite(self, plan: Plan) -> Plan:
+        """The plan with a query that needs less, or as it was where nothing can be done; says what was done."""
+        named = zip(numbered_names(plan.calls), plan.calls, strict=True)
+        asked = [self._asked(name, place, call) for place, (name, call) in enumerate(named)]
+        if not self._passes or all(one.program is None for one in asked):
+            return plan
+        try:
+            tree = tree_of(plan.canonical, self._engine.dialect)
+        except Unreadable as why:
+            return replace(plan, rewrites=(*plan.rewrites, f"none of the query: {why}"))
+        facts = _EngineFacts(self._engine)
+        state = State(tree, {one.name: one for one in reversed(asked)})
+        for one in self._passes.values():
+            state = one(state, facts)
+        if not state.done:
+            return plan
+        return self._checked(plan, state)
+
+    def _asked(self, name: str, place: int, call: PlannedCall) -> Asked:
+        """A planned call as the passes see it."""
+        target, description = call.target, call.target.description
+        program: Program | None = None
+        given: tuple[Given, ...] = ()
+        if not call.as_row and target.strategy != "python" and target.on_null != "error":
+            compiled = self._backing.answerer(target).compiled()
+            assert compiled is not None
+            program = compiled.program
+            given = tuple(
+                Given(argument.name, argument.type, compiled.requires(argument), i)
+                for i, argument in enumerate(description.taken)
+            )
+        return Asked(name, place, target.function.name, call.shared or (call.output,), program, given)
+
+    def _checked(self, plan: Plan, state: State) -> Plan:
+        """The plan of a rewritten tree, if the engine takes it for a query of the same columns."""
+        try:
+            made = {name: self._registered(plan, state.asked[name]) for name in called(state.tree, state.asked)}
+            names = {name: held for name, (_, held) in made.items()}
+            tree = self._written(state.tree, names)
+            self._compare(plan, tree)
+        except (EngineError, Refused) as why:
+            said = str(why).splitlines()[0]
+            log.info("A rewritten query was refused: %s", said)
+            return replace(plan, rewrites=(*plan.rewrites, f"none of the query: the engine refused it: {said}"))
+        written = text_of(tree, self._engine.dialect)
+        rewrites = (*plan.rewrites, *state.done)
+        return replace(plan, sql=written, plain=plan.sql, rewrites=rewrites, opened=tuple(made.values()))
+
+    def _written(self, tree: Any, names: Mapping[str, str]) -> Any:
+        """The tree with each function by its name in the engine, called as the engine wants it."""
+        return with_calls(tree, names, self._engine.calls_plainly, self._engine.call, self._engine.dialect)
+
+    def _compare(self, plan: Plan, tree: Any) -> None:
+        """Raise EngineError unless the query has the columns that it had."""
+        dialect = self._engine.dialect
+        query, before = query_of(tree), plan.sql
+        if query is not tree:
+            # To ask for the columns of what writes rows would write them.
+            was = query_of(tree_of(plan.canonical, dialect))
+            assert was is not None
+            names = dict(zip(numbered_names(plan.calls), (call.name for call in plan.calls), strict=True))
+            before = text_of(self._written(was, names), dialect)
+        assert query is not None
+        one, two = self._engine.columns(before), self._engine.columns(text_of(query, dialect))
+        if [(column.name, column.type) for column in one] != [(column.name, column.type) for column in two]:
+            raise EngineError(message="its columns would be others")
+
+    def _registered(self, plan: Plan, asked: Asked) -> tuple[Any, str]:
+        """What answers for a function of the tree, and its name in the engine."""
+        call = plan.calls[asked.call]
+        answerer = self._backing.answerer(call.target)
+        whole = asked.program is None or (
+            asked.program is self._program(call)
+            and not asked.number
+            and len(asked.arguments) == len(asked.program.inputs)
+        )
+        if whole:
+            if not asked.once:
+                return answerer, call.name
+        else:
+            assert asked.program is not None
+            derived = Derived(
+                asked.program,
+                asked.outputs,
+                tuple(given.place for given in asked.arguments),
+                tuple((given.name, given.type, given.required) for given in asked.arguments),
+                {place: _one_of(domain) for place, domain in asked.known.items()},
+                asked.number,
+            )
+            answerer = self._backing.derived(call.target, derived)
+        try:
+            return answerer, self._engine.register(answerer, asked.outputs, as_row=call.as_row, once=asked.once)
+        except Refused:
+            if answerer.strategy == "kernel":
+                raise
+        other = self._backing.derived(replace(call.target, strategy="kernel"), derived)
+        return other, self._engine.register(other, asked.outputs, once=asked.once)
+
+    def _program(self, call: PlannedCall) -> Any:
+        compiled = self._backing.answerer(call.target).compiled()
+        return None if compiled is None else compiled.program
+
+
+class _EngineFacts:
+    """What the engine knows, asked once a statement."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.dialect = engine.dialect
+        self._engine = engine
+        self._columns: dict[str, Sequence[Column] | None] = {}
+        self._tables: dict[str, Known] = {}
+        self._plain: bool | None = None
+
+    def columns(self, query: str) -> Sequence[Column] | None:
+        if query not in self._columns:
+            try:
+                self._columns[query] = [Column(one.name, one.kind) for one in self._engine.columns(query)]
+            except EngineError:
+                self._columns[query] = None
+        return self._columns[query]
+
+    def table(self, name: str) -> Known:
+        if name not in self._tables:
+            self._tables[name] = self._engine.facts(name)
+        return self._tables[name]
+
+    def plain_texts(self) -> bool:
+        if self._plain is None:
+            self._plain = self._engine.compares_texts_plainly()
+        return self._plain
+
+    def runs_once(self) -> bool:
+        return self._engine.runs_once
+
+    def nulls_last(self, *, descending: bool) -> bool:
+        return self._engine.orders_nulls_last(descending=descending)
+
+
+def _one_of(domain: Domain) -> Any:
+    """A value that an input of that domain may have."""
+    if domain.values:
+        return domain.values[0]
+    if domain.values == ():
+        return None
+    return next((end for end in (domain.low, domain.high) if abs(end) < float("inf")), 0.0)

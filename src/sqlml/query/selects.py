@@ -1,0 +1,162 @@
+"""A SELECT's sources, the columns they have, and what its filters say of every row that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlglot import exp
+
+from sqlml.query.rewriting import CALL, Column, Facts
+
+Joined = Literal["from", "inner", "left", "other"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One source of a SELECT: its alias, how it is joined, its node, and its columns by casefolded name."""
+
+    alias: str
+    joined: Joined
+    node: exp.Expr
+    join: exp.Join | None
+    columns: Mapping[str, Column]
+
+    @property
+    def table(self) -> exp.Table | None:
+        """The table, where it is one by name and nothing more."""
+        node = self.node
+        if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+            return None
+        more = ("pivots", "sample", "version", "when", "joins", "laterals")
+        return None if any(node.args.get(key) for key in more) else node
+
+
+def name_of(table: exp.Table, dialect: str) -> str:
+    """A table's name as SQL, without its alias."""
+    bare = table.copy()
+    bare.set("alias", None)
+    return bare.sql(dialect)
+
+
+def sources(select: exp.Select, facts: Facts) -> list[Item] | None:
+    """The sources of a SELECT in order; None where one's columns can't be known."""
+    first = select.args.get("from_")
+    if first is None or select.args.get("laterals"):
+        return None
+    found = []
+    for node, join in [(first.this, None), *((join.this, join) for join in select.args.get("joins") or ())]:
+        if node.args.get("joins") or not isinstance(node, exp.Table | exp.Subquery) or not node.alias_or_name:
+            return None
+        columns = facts.columns(_probe(select, node, facts.dialect))
+        if columns is None:
+            return None
+        by_name = {column.name.casefold(): column for column in columns}
+        if len(by_name) != len(columns):
+            return None
+        found.append(Item(node.alias_or_name, _joined(join), node, join, by_name))
+    aliases = [item.alias.casefold() for item in found]
+    return found if len(set(aliases)) == len(aliases) else None
+
+
+def _joined(join: exp.Join | None) -> Joined:
+    if join is None:
+        return "from"
+    if join.args.get("method") or join.args.get("kind") not in (None, "", "INNER", "CROSS"):
+        return "other"
+    side = join.args.get("side")
+    return "inner" if not side else "left" if side == "LEFT" else "other"
+
+
+def _probe(select: exp.Select, node: exp.Expr, dialect: str) -> str:
+    """A query with an item's columns, in which calls of models are NULL."""
+    ctes: list[exp.Expr] = []
+    at: exp.Expr | None = select
+    recursive = False
+    while at is not None:
+        if (held := at.args.get("with_")) is not None:
+            ctes[:0] = [cte.copy() for cte in held.expressions]
+            recursive = recursive or bool(held.args.get("recursive"))
+        at = at.parent
+    if not ctes and isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
+        return f"SELECT * FROM {node.sql(dialect)}"
+    query = exp.select("*").from_(node.copy())
+    if ctes:
+        query.set("with_", exp.With(expressions=ctes, recursive=recursive))
+
+    def harmless(held: exp.Expr) -> exp.Expr:
+        if isinstance(held, exp.Placeholder | exp.Parameter):
+            return exp.Null()
+        return exp.Null() if isinstance(held, exp.Anonymous) and held.name.startswith(CALL) else held
+
+    return query.transform(harmless, copy=False).sql(dialect, normalize_functions=False)
+
+
+def owner(column: exp.Column, items: Sequence[Item]) -> Item | None:
+    """The source that a column is of; None where that is not certain."""
+    if column.args.get("db") or not isinstance(column.this, exp.Identifier):
+        return None
+    name, table = column.name.casefold(), column.table.casefold()
+    found = [item for item in items if name in item.columns and (not table or item.alias.casefold() == table)]
+    return found[0] if len(found) == 1 else None
+
+
+def bare(node: exp.Expr) -> exp.Column | None:
+    """The column that an expression is, in brackets or not."""
+    node = node.unnest()
+    return node if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier) else None
+
+
+def conjuncts(node: exp.Expr | None) -> Iterator[exp.Expr]:
+    """The conditions that are all true where a condition is."""
+    if node is None:
+        return
+    node = node.unnest()
+    if isinstance(node, exp.And):
+        yield from conjuncts(node.this)
+        yield from conjuncts(node.expression)
+    else:
+        yield node
+
+
+def where_of(select: exp.Select) -> exp.Expr | None:
+    """The condition behind WHERE."""
+    held = select.args.get("where")
+    return held.this if held is not None else None
+
+
+def kept_by(select: exp.Select, items: Sequence[Item]) -> list[exp.Expr]:
+    """The conditions that are true of every row which the SELECT's other clauses see."""
+    found = list(conjuncts(where_of(select)))
+    if all(item.joined in ("from", "inner", "left") for item in items):
+        for item in items:
+            if item.joined == "inner" and item.join is not None:
+                found += conjuncts(item.join.args.get("on"))
+    return found
+
+
+def selects(tree: exp.Expr) -> list[exp.Select]:
+    """Every SELECT of a statement, the innermost first."""
+    return list(tree.find_all(exp.Select))[::-1]
+
+
+def select_of(node: exp.Expr) -> exp.Select | None:
+    """The SELECT in whose clauses a node stands, not behind a subquery of FROM."""
+    found = node.find_ancestor(exp.Select)
+    return found if isinstance(found, exp.Select) else None
+
+
+def has_star(select: exp.Select, alias: str) -> bool:
+    """Whether a SELECT list may name all columns of a source at once."""
+    for item in select.expressions:
+        for star in item.find_all(exp.Star):
+            holder = star.parent
+            if isinstance(holder, exp.Count) or star.find_ancestor(exp.Select) is not select:
+                continue
+            table = holder.table.casefold() if isinstance(holder, exp.Column) else ""
+            if not table or table == alias.casefold():
+                return True
+        if item.find(exp.Columns):
+            return True
+    return False

@@ -1,0 +1,102 @@
+"""A statement as a tree that may be rewritten, and back; only where sqlglot writes back what it was given."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import sqlglot
+from sqlglot import TokenType, exp
+from sqlglot.errors import SqlglotError
+
+from sqlml.query.text import tokenize
+
+_OPTIONAL = {"as", "inner", "outer", "asc", "cast", "all"}
+"""Words that may stand or be left out, or that `::` and `DATE '...'` are written as."""
+_SAME = {"!=": "<>", "int": "integer", "string": "varchar", "text": "varchar", "float8": "double", "==": "="}
+_SILENT = {TokenType.L_PAREN, TokenType.R_PAREN, TokenType.DCOLON, TokenType.SEMICOLON}
+
+
+class Unreadable(Exception):
+    """Why a statement is not rewritten."""
+
+
+def tree_of(text: str, dialect: str) -> exp.Expr:
+    """The tree of a statement.
+
+    Raises:
+        Unreadable: sqlglot can't read it, or would write something else back.
+    """
+    try:
+        tree = sqlglot.parse_one(text, dialect=dialect)
+        other = _other_word(text, dialect)
+    except (SqlglotError, RecursionError) as error:
+        raise Unreadable("sqlglot can't read it") from error
+    if query_of(tree) is None:
+        raise Unreadable("it is no query")
+    if other is not None:
+        raise Unreadable(f"sqlglot would write '{other}' otherwise")
+    return tree
+
+
+@functools.lru_cache(maxsize=64)
+def _other_word(text: str, dialect: str) -> str | None:
+    """A word that is lost, or added, where sqlglot writes a text back."""
+    given, written = _words(text, dialect), _words(text_of(sqlglot.parse_one(text, dialect=dialect), dialect), dialect)
+    return next(iter([*(given - written), *(written - given)]), None)
+
+
+def query_of(tree: exp.Expr) -> exp.Expr | None:
+    """The query that a statement is, or writes the rows of; None where there is none."""
+    if isinstance(tree, exp.Create | exp.Insert):
+        tree = tree.expression
+    return tree if isinstance(tree, exp.Query) else None
+
+
+def called(tree: exp.Expr, names: Collection[str]) -> list[str]:
+    """Which of these functions a tree calls."""
+    return list(dict.fromkeys(node.name for node in tree.find_all(exp.Anonymous) if node.name in names))
+
+
+def with_calls(
+    tree: exp.Expr,
+    names: Mapping[str, str],
+    plainly: Callable[[str], bool],
+    write: Callable[[str, Sequence[str]], str],
+    dialect: str,
+) -> exp.Expr:
+    """The tree with functions by other names; `write` gives such a call as SQL, unless it is `plainly` one."""
+
+    def put(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Anonymous) or node.name not in names:
+            return node
+        name = names[node.name]
+        if plainly(name):
+            node.set("this", name)
+            return node
+        given = [text_of(argument.transform(put), dialect) for argument in node.expressions]
+        return exp.Var(this=write(name, given))
+
+    return tree.transform(put, copy=False)
+
+
+def text_of(tree: exp.Expr, dialect: str) -> str:
+    """A tree as SQL."""
+    return tree.sql(dialect=dialect, normalize_functions=False, comments=False)
+
+
+def _words(text: str, dialect: str) -> Counter[str]:
+    """The words, numbers and signs of a text, without those that change nothing."""
+    found: Counter[str] = Counter()
+    for token in tokenize(text, dialect) or ():
+        if token.token_type in _SILENT:
+            continue
+        if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
+            found[token.text] += 1
+            continue
+        # GROUP BY is one token.
+        for word in token.text.casefold().split():
+            if word not in _OPTIONAL:
+                found[_SAME.get(word, word)] += 1
+    return found
