@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from sqlml.programs.program import (
     Guard,
     Input,
     Linear,
+    OneHot,
     Program,
     Ref,
     Replace,
@@ -31,6 +32,9 @@ from sqlml.programs.simplify import compact, prune
 
 NEAR = 1e-9
 """Ranges are so much wider, for what rounding may have done to the sum."""
+
+MOST_SAMPLED = 1_000_000
+"""Of a text whose columns are more than those of one code, so many values are worked out to know the largest."""
 
 Ranges = dict[int, tuple[float, float]]
 
@@ -150,8 +154,13 @@ def _share(
         bounded = not domain.missing and slope != 0.0 and all(map(math.isfinite, ends))
         # Where it may be missing, or may be refused, others can't be told anything.
         return _Share(max(ends) if bounded and not refusing[given].any() else math.inf, slope, rest)
-    samples = _samples(program, place, domain, known)
-    if samples is None:
+    if refusing[given].any():
+        return _Share(math.inf)
+    most = _hot(program, [bare(program, node.inputs[i]) for i in columns.tolist()], weights, known)
+    if most is not None:
+        return _Share(most)
+    samples = _samples(program, place, domain)
+    if samples is None or len(samples) * len(columns) > MOST_SAMPLED:
         return _Share(_bounded(known, given, weights, refusing))
     inputs = tuple(node.inputs[i] for i in columns.tolist())
     alone = Linear(inputs=inputs, weights=weights[:, None], bias=np.zeros(1))
@@ -161,6 +170,25 @@ def _share(
     if answered.refused.any() or not np.isfinite(values).all():
         return _Share(math.inf)
     return _Share(float(values.max()))
+
+
+def _hot(program: Program, refs: Sequence[Ref], weights: Floats, known: Known) -> float | None:
+    """The most that columns add of which one at a time is 1: those of one code."""
+    nodes = {program.nodes[source] for source, _ in refs}
+    if not all(isinstance(node, OneHot) for node in nodes) or len({node.inputs for node in nodes}) > 1:
+        return None
+    added: dict[float, float] = {}
+    for (source, column), weight in zip(refs, weights.tolist(), strict=True):
+        node = program.nodes[source]
+        assert isinstance(node, OneHot)
+        code = float(node.codes[column])
+        added[code] = added.get(code, 0.0) + weight
+    source = int(known.given[refs[0][0]][0])
+    codes = known.sets.get(source)
+    if codes is None or known.missing[source] or not len(codes):
+        # There may be a code without a column.
+        return max(0.0, *(added.get(code, 0.0) for code in (added if codes is None else codes.tolist())))
+    return max(added.get(code, 0.0) for code in codes.tolist())
 
 
 def _bounded(known: Known, given: Indices, weights: Floats, refusing: Booleans) -> float:
@@ -194,7 +222,7 @@ def _line(program: Program, ref: Ref, place: int) -> tuple[float, float] | None:
     return slope / operand, rest / operand
 
 
-def _samples(program: Program, place: int, domain: Domain, known: Known) -> pa.Array | Floats | None:
+def _samples(program: Program, place: int, domain: Domain) -> pa.Array | Floats | None:
     """Every value that the input's encoders tell apart; None of a number that may be anything."""
     node = program.nodes[place]
     assert isinstance(node, Input)
