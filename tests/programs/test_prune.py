@@ -15,9 +15,14 @@ from programs import drawing
 from programs.making import ensemble, numbers
 from programs.modelled import MODELS, columns_of, modelled
 from sqlml.programs.evaluate import evaluate
+from sqlml.programs.kernel.layout import Target, What
+from sqlml.programs.kernel.loading import machine
+from sqlml.programs.kernel.lower import lower
+from sqlml.programs.kernel.native import Kernel
 from sqlml.programs.program import Apply, Arithmetic, Builder, Constant, Encode, Guard, Linear, Node, OneHot, Trees
 from sqlml.programs.prune import Domain, shown, specialize
 from sqlml.programs.simplify import prune
+from sqlml.programs.sql import sql_text
 
 
 def same(program, domains, columns, *, relative=0.0):
@@ -179,6 +184,23 @@ def test_a_set_of_texts_keeps_its_keys():
     special = same(program, {0: Domain(False, ("b", "d", "z"))}, [pa.array(["b", "d", "z"])])
     assert special.nodes[1].keys == ("b", "d")
     assert special.nodes[2].width == 2
+
+
+@pytest.mark.parametrize("name", ["forest", "logistic", "tree"])
+def test_the_machine_and_sql_take_what_is_left(name):
+    program, _ = modelled(name)
+    row = [pa.array(["Dream"]), *(np.array([value]) for value in (2008.0, 40.0, 3.5))]
+    domains = {place: Domain(False, (column[0].item(),)) for place, column in enumerate(row[1:], start=1)}
+    for held in ({0: Domain(False, ("Dream",))}, {0: Domain(False, ("Dream",)), **domains}):
+        special = specialize(prune(program), held)
+        inputs = [(Target.TEXT if node.text else Target.DOUBLE, False) for node in special.inputs]
+        kernel = Kernel(lower(special, [What.PROBABILITIES], inputs), machine())
+        answered = kernel([pa.array(column) for column in row])
+        wanted = evaluate(program, row).heads["probabilities"]
+        assert answered.refused == 0
+        np.testing.assert_allclose(answered.results[What.PROBABILITIES], wanted, rtol=1e-12)
+        for dialect in ("duckdb", "spark"):
+            assert sql_text(special, "probabilities", list("abcd"), dialect, [0, 1])
 
 
 def test_nothing_left():
