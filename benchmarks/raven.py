@@ -107,7 +107,12 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=5_000_000, help=f"of each fact table; in parts of {PART_ROWS:,}")
-    parser.add_argument("--slow-rows", type=int, default=200_000, help="of it, those that functions on Arrow answer")
+    parser.add_argument(
+        "--slow-rows",
+        type=int,
+        help="of it, those that functions on Arrow answer; a job of Spark's"
+        " starts slowly, so that it needs more of them",
+    )
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--engine", choices=("duckdb", "spark"), default="duckdb")
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "sqlml-raven")
@@ -116,6 +121,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--modes", nargs="*", default=MODES, choices=MODES, help="of the rewrites")
     parser.add_argument("--write", type=Path, nargs="?", const=PAGE)
     options = parser.parse_args()
+    slow = options.slow_rows or {"duckdb": 200_000, "spark": 1_000_000}[options.engine]
+    options.slow_rows = min(options.rows, slow)
     options.rows, options.slow_rows = (max(1, n // PART_ROWS) * PART_ROWS for n in (options.rows, options.slow_rows))
     options.data = options.data.absolute() / f"edition-{EDITION}"
     return options
@@ -372,7 +379,7 @@ def measure(
     plain = next(iter(modes.values()))
     every["trivial"] = lambda: engine.rows(plain, trivial)
     scale = options.rows / options.slow_rows
-    slow = {name: taken * scale for name, taken in medians(some, min(2, options.repetitions)).items()}
+    slow = {name: taken * scale for name, taken in medians(some, max(1, options.repetitions // 2)).items()}
     seconds = medians(every, options.repetitions) | slow
     planning = {mode: planned(db, text) for mode, db in modes.items()}
     told(f"{work.title}: {', '.join(f'{name} {taken:.3f}' for name, taken in seconds.items())}")

@@ -281,7 +281,7 @@ def expedia() -> Shape:
         {"visitor_usd": Number(140, 0.6, skewed=True), "visitor_distance": Number(900, 1.2, skewed=True)},
         {
             "destination": 2980, "visitor_country": 190, "site": 36, "stay": 35, "ahead": 29, "hour": 24, "month": 12,
-            "device": 10, "adults": 9, "children": 8, "rooms": 8, "saturday": 2, "returning": 2,
+            "device": 10, "adults": 9, "children": 8, "rooms": 8, "saturday": 2, "known_visitor": 2,
         },
         rows=40_000,
     )  # fmt: skip
