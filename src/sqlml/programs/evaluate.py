@@ -30,6 +30,7 @@ from sqlml.programs.program import (
     Piecewise,
     Program,
     Replace,
+    Screened,
     Trees,
 )
 
@@ -333,6 +334,8 @@ _EVALUATED: Mapping[type[Node], Callable[[Any, Floats], Floats]] = {
     Piecewise: _piecewise,
     Linear: _linear,
     Distances: _distances,
+    # The sum itself is always right.
+    Screened: _trees,
     Trees: _trees,
     Link: _link,
 }

@@ -199,6 +199,7 @@ def _trees(node: Node, columns: list[int]) -> Kept:
 
 
 def reachable(node: Trees) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """The nodes that a tree's root leads to: those of trees that went may still be there."""
     alive = np.zeros(len(node.feature), bool)
     here = np.unique(node.roots[node.roots >= 0])
     while len(here):

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from sqlml.programs.kernel import layout as l_
 from sqlml.programs.kernel.image import Assembler, NotLowered
+from sqlml.programs.kernel.screens import emit_screen, screenable
 from sqlml.programs.kernel.splits import Column, Splits, Tables, thresholds_of
-from sqlml.programs.program import Booleans, Trees
+from sqlml.programs.program import Booleans, Floats, Screened, Trees
 
 _MOST_LEAVES = 8 * 255
 """So many leaves have planes of bits that a byte can number."""
@@ -108,10 +109,31 @@ def emit_trees(
     base = node.base.astype(np.float32).astype(np.float64) if narrow else node.base
     for register, value in zip(outputs, base, strict=True):
         assembler.emit(l_.CONSTANT, register, assembler.constant(0.0 if node.base_last else value))
-    if walks:
-        _emit_walk(assembler, node, trees, splits, outputs, swapped, wide=wide)
-    else:
-        _emit_masks(assembler, node, trees, splits, outputs, swapped)
+    screens = isinstance(node, Screened) and screenable(node, max(tree.depth for tree in trees))
+    if screens:
+        splits.copy_keys()
+    made = _Making(assembler, node, trees, splits, outputs, swapped)
+    exact = made.walk(wide=wide) if walks else made.masks()
+    if isinstance(node, Screened):
+        bound = column(len(node.inputs) - 1)
+        if screens:
+            # Masks have planes as they come, and a walk only planes of bytes.
+            few = None if walks or wide or has_sets else made.walk(wide=False)
+            decided = emit_screen(assembler, node, splits, bound, exact, few, [tree.leaves for tree in trees])
+        done(len(node.inputs) - 1)
+    if not screens:
+        assembler.emit(*exact)
+    _emit_end(assembler, node, outputs, base)
+    if screens:
+        (sums,), spread = outputs, assembler.register()
+        assembler.emit(l_.SPREAD, spread, sums, decided)
+        assembler.release(sums)
+        return [spread]
+    return outputs
+
+
+def _emit_end(assembler: Assembler, node: Trees, outputs: list[int], base: Floats) -> None:
+    """What is done to the sums in the end."""
     for register, value in zip(outputs, base, strict=True):
         steps = [("add", value)] if node.base_last else []
         steps += [("divide", node.divisor)] if node.divisor != 1.0 else []
@@ -119,9 +141,8 @@ def emit_trees(
             assembler.emit(
                 l_.ARITHMETIC, l_.ARITHMETIC_CODES[name], register, register, assembler.constant(float(operand))
             )
-            if narrow:
+            if node.sum == "float32":
                 assembler.emit(l_.APPLY, l_.APPLY_CODES["float32"], register, register)
-    return outputs
 
 
 def _prefers_walk(node: Trees, trees: list[_Tree]) -> bool:
@@ -148,58 +169,58 @@ def _leaves_of(node: Trees, places: npt.NDArray[np.int32]) -> npt.NDArray[np.flo
     return leaves.astype(np.float32).astype(np.float64) if node.sum == "float32" else leaves
 
 
-def _emit_masks(
-    assembler: Assembler, node: Trees, trees: list[_Tree], splits: Splits, outputs: list[int], swapped: Booleans
-) -> None:
-    rows = []
-    most = max(((len(tree.leaves) + 7) // 8 for tree in trees), default=1)
-    bits = assembler.planes(most + 2)
-    for i, tree in enumerate(trees):
-        ops = _ops(assembler, tree, splits, swapped)
-        registers, count = _outputs_of(assembler, node, i, outputs)
-        leaves = assembler.table(_leaves_of(node, tree.leaves))
-        table = assembler.table(np.array(ops or [[0] * 6], np.int64))
-        rows.append([table, len(ops), (len(tree.leaves) + 7) // 8, leaves, node.leaves.shape[1], registers, count])
-    if rows:
-        table = assembler.table(np.array(rows, np.int64))
-        assembler.emit(l_.TREES, table, len(rows), node.sum == "float32", bits)
+@dataclass(frozen=True)
+class _Making:
+    """An ensemble whose planes are made, on the way to the instruction that adds up its trees."""
 
+    assembler: Assembler
+    node: Trees
+    trees: list[_Tree]
+    splits: Splits
+    outputs: list[int]
+    swapped: Booleans
 
-def _ops(assembler: Assembler, tree: _Tree, splits: Splits, swapped: Booleans) -> list[list[int]]:
-    """What each node takes away from a row that it sends to its second child: the leaves below its first."""
-    ops: list[list[int]] = []
-    for at, first, split in zip(tree.nodes.tolist(), tree.first_leaf, tree.split_leaf, strict=True):
-        test, flipped = splits.test(at), bool(swapped[at])
-        for byte in range(first >> 3, ((split - 1) >> 3) + 1):
-            keep = 255 & ~sum(1 << bit for bit in range(8) if first <= 8 * byte + bit < split)
-            if test.rights is None:
-                ops.append([test.kind, test.source, *test.interval(flipped=flipped), byte, keep])
-            else:
-                table = np.where(test.rights != flipped, keep, 255).astype(np.uint8)
-                ops.append([test.kind, test.source, assembler.table(table), 0, byte, keep])
-    return ops
+    def masks(self) -> list[int]:
+        """By taking away leaves."""
+        rows = []
+        bits = self.assembler.planes(max(((len(tree.leaves) + 7) // 8 for tree in self.trees), default=1) + 2)
+        for i, tree in enumerate(self.trees):
+            ops = self._ops(tree)
+            registers, count = _outputs_of(self.assembler, self.node, i, self.outputs)
+            leaves, own = self.assembler.table(_leaves_of(self.node, tree.leaves)), self.node.leaves.shape[1]
+            table = self.assembler.table(np.array(ops or [[0] * 6], np.int64))
+            rows.append([table, len(ops), (len(tree.leaves) + 7) // 8, leaves, own, registers, count])
+        table = self.assembler.table(np.array(rows or [[0]], np.int64))
+        return [l_.TREES, table, len(rows), self.node.sum == "float32", bits]
 
+    def _ops(self, tree: _Tree) -> list[list[int]]:
+        """What each node takes away from a row that it sends to its second child: the leaves below its first."""
+        ops: list[list[int]] = []
+        copies = self.splits.copies
+        for at, first, split in zip(tree.nodes.tolist(), tree.first_leaf, tree.split_leaf, strict=True):
+            test, flipped = self.splits.test(at), bool(self.swapped[at])
+            for byte in range(first >> 3, ((split - 1) >> 3) + 1):
+                keep = 255 & ~sum(1 << bit for bit in range(8) if first <= 8 * byte + bit < split)
+                if test.rights is None:
+                    ops.append([test.kind, test.source, *test.interval(flipped=flipped), byte, keep])
+                else:
+                    table = np.where(test.rights != flipped, keep, 255).astype(np.uint8)
+                    source = copies.get(test.source, test.source)
+                    ops.append([test.kind, source, self.assembler.table(table), 0, byte, keep])
+        return ops
 
-def _emit_walk(
-    assembler: Assembler,
-    node: Trees,
-    trees: list[_Tree],
-    splits: Splits,
-    outputs: list[int],
-    swapped: Booleans,
-    *,
-    wide: bool,
-) -> None:
-    rows = []
-    for i, tree in enumerate(trees):
-        steps, leaves = _steps(tree, splits, swapped, wide=wide)
-        registers, count = _outputs_of(assembler, node, i, outputs)
-        values = np.zeros((len(steps), node.leaves.shape[1]))
-        values[leaves >= 0] = _leaves_of(node, tree.leaves[leaves[leaves >= 0]])
-        row = [assembler.table(steps), tree.depth, assembler.table(values), node.leaves.shape[1], registers, count]
-        rows.append(row)
-    if rows:
-        assembler.emit(l_.WALK, assembler.table(np.array(rows, np.int64)), len(rows), node.sum == "float32", wide)
+    def walk(self, *, wide: bool) -> list[int]:
+        """By going down, level by level."""
+        rows = []
+        for i, tree in enumerate(self.trees):
+            steps, leaves = _steps(tree, self.splits, self.swapped, wide=wide)
+            registers, count = _outputs_of(self.assembler, self.node, i, self.outputs)
+            values = np.zeros((len(steps), self.node.leaves.shape[1]))
+            values[leaves >= 0] = _leaves_of(self.node, tree.leaves[leaves[leaves >= 0]])
+            places = [self.assembler.table(steps), tree.depth, self.assembler.table(values)]
+            rows.append([*places, self.node.leaves.shape[1], registers, count])
+        table = self.assembler.table(np.array(rows or [[0]], np.int64))
+        return [l_.WALK, table, len(rows), self.node.sum == "float32", wide]
 
 
 def _steps(

@@ -39,6 +39,20 @@ class Image:
         """Where it lies; it must be kept for as long as anybody may run it."""
         return int(self._header.ctypes.data)
 
+    @property
+    def rows(self) -> int:
+        """How many rows all runs were given."""
+        return int(self._header[l_.ROWS])
+
+    @property
+    def steps(self) -> int:
+        """How many trees all runs went through, summed over rows; a screen's count as any other."""
+        return int(self._header[l_.STEPS])
+
+    def reset(self) -> None:
+        """Count from the beginning."""
+        self._header[[l_.ROWS, l_.STEPS]] = 0
+
     def __repr__(self) -> str:
         header = self._header
         return (
@@ -46,7 +60,7 @@ class Image:
         )
 
 
-_TILE_BYTES = 160 * 1024
+_TILE_BYTES = 400 * 1024
 """What a tile's registers may take, so that they stay in the second-level cache."""
 
 

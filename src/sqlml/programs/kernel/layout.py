@@ -17,7 +17,9 @@ ENTRY = "sqlml_run"
 # The image's header, by place.
 TILE, REGISTERS, KEYS, BYTES, CODE, CODE_LENGTH, CONSTANTS = range(7)
 INPUTS, INPUT_COUNT, OUTPUTS, OUTPUT_COUNT, STRICT = range(7, 12)
-HEADER = 12
+# What all runs have had to do: rows, and trees that were gone through, summed over rows.
+ROWS, STEPS = range(12, 14)
+HEADER = 14
 
 # An input in the image: which type its values must have, and what a missing one does.
 INPUT_TARGET, INPUT_REQUIRED = range(2)
@@ -108,6 +110,8 @@ PLANE_OF_KEY = next(_numbers)  # plane, key register, t, whether two bytes
 RANK_SET = next(_numbers)  # key register, r, how many
 TREES = next(_numbers)  # t, how many trees, whether sums are float32, the plane of the leaves' bits
 WALK = next(_numbers)  # t, how many trees, whether sums are float32, whether ranks have two bytes
+SCREEN = next(_numbers)  # t, r: bounds, how many rows are few, then the instructions that add up many and few (0: none)
+SPREAD = next(_numbers)  # r, r: the sums that are left, plane of decisions
 
 # What a RANK does: the planes in which NaN is lowest and highest (-1: none), the place of a grid's bounds and of the
 # thresholds behind them, how many these are, whether planes have two bytes, the grid's cells (0: none), its steps.
@@ -117,6 +121,21 @@ FEW = 40
 """So many thresholds are compared one after the other."""
 ABREAST = 32
 """Rows that are compared at once."""
+TOGETHER = 64
+"""Rows that a screen does at once."""
+
+# What a SCREEN needs: its steps; where it looks at the sums, and what it adds to them then; vectors of each byte;
+# planes of decisions and of sums, and the key register of the rows that are left open; the planes and the key registers
+# of these that are put to the front; how many trees there are. Then how many tiles go by without a screen.
+SCREEN_OPS, SCREEN_BLOCKS, SCREEN_BLOCK_COUNT, SCREEN_CONSTANTS, SCREEN_SPLATS = range(5)
+SCREEN_DECIDED, SCREEN_SUMS, SCREEN_ROWS, SCREEN_PLANES, SCREEN_PLANE_COUNT = range(5, 10)
+SCREEN_KEYS_COPIED, SCREEN_KEY_COUNT, SCREEN_TREES, SCREEN_SKIP, SCREEN_WAIT = range(10, 15)
+SCREEN_FIELDS = 15
+
+# A screen's steps: bytes that say where pairs pass a test; where keys do; one of three bytes; add a byte to the sum.
+SCREEN_PAIRS, SCREEN_KEYS, SCREEN_PICK, SCREEN_ADD = range(4)
+SCREEN_STEP = 11
+"""Numbers of a step."""
 
 # How a node tells its rows: by planes of bytes, by planes of two bytes, by a table over a key register.
 BY_BYTE, BY_PAIR, BY_KEY = range(3)

@@ -11,7 +11,7 @@ from sqlml.programs.objects import NoObject, cached_object, load_object
 
 log = logging.getLogger("sqlml")
 
-_PARTS = ("build", "columns", "forest", "functions", "layout", "machine", "memory", "ranks")
+_PARTS = ("build", "columns", "forest", "functions", "layout", "machine", "memory", "ranks", "screening")
 _SOURCES = tuple(f"sqlml.programs.kernel.{name}" for name in _PARTS)
 _lock = threading.Lock()
 _found: list[tuple[int | None, str | None]] = []

@@ -35,6 +35,7 @@ from sqlml.programs.program import (
     Program,
     Ref,
     Replace,
+    Screened,
     Trees,
 )
 from sqlml.programs.simplify import narrowed, prune
@@ -458,5 +459,6 @@ _EMIT: Mapping[type[Node], Callable[[_Lowering, Any, Ref], None]] = {
     OneHot: _Lowering.one_hot,
     Piecewise: _Lowering.piecewise,
     Replace: _Lowering.replace,
+    Screened: _Lowering.trees,
     Trees: _Lowering.trees,
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba.core import types
 
-from sqlml.programs.kernel import forest, functions, ranks
+from sqlml.programs.kernel import forest, functions, ranks, screening
 from sqlml.programs.kernel import layout as l_
 from sqlml.programs.kernel.columns import is_valid, load, mark_missing
 from sqlml.programs.kernel.layout import Kind, What
-from sqlml.programs.kernel.memory import F32, F64, I32, I64, U8, U32, native
+from sqlml.programs.kernel.memory import F32, F64, I32, I64, U8, U32, add_shared, native
 
 malloc = types.ExternalFunction("malloc", types.int64(types.int64))
 free = types.ExternalFunction("free", types.void(types.int64))
@@ -184,12 +184,42 @@ def _step(
         # The first key register is for the ranks while they are sought.
         ranks.rank(c + 8 * (pc + 2), i64_get(r, a), constants, planes, tile, keys, rows)
         return 2 + l_.RANK_FIELDS
-    bits = planes + i64_get(code, pc + 4) * tile
-    if op == l_.TREES:
-        forest.trees(a, b, i64_get(code, pc + 3), registers, bits, planes, keys, tile, rows)
-        return 5
-    forest.walk(a, b, i64_get(code, pc + 3), i64_get(code, pc + 4), registers, planes, tile, keys, rows)
+    if op == l_.SPREAD:
+        screening.spread(i64_get(r, a), i64_get(r, b), planes + i64_get(code, pc + 3) * tile, rows)
+        return 4
+    if op == l_.SCREEN:
+        found = screening.screen(a, i64_get(r, b), planes, keys, tile, rows)
+        _count(image, planes, tile, (found >> 32) * rows)
+        open_ = found & 0xFFFFFFFF
+        few = i64_get(code, pc + 9) != 0 and open_ <= i64_get(code, pc + 3)
+        if open_ > 0 and few:
+            _add_up(c + 8 * (pc + 9), image, registers, keys, planes, open_)
+        elif open_ > 0:
+            # Whole vectors: where few rows are left open, their ends would take most of the time.
+            whole = min((open_ + l_.TOGETHER - 1) & ~(l_.TOGETHER - 1), tile)
+            _add_up(c + 8 * (pc + 4), image, registers, keys, planes, whole)
+        return 14
+    _add_up(c + 8 * pc, image, registers, keys, planes, rows)
     return 5
+
+
+@native
+def _count(header: int, planes: int, tile: int, trees: int) -> None:
+    """Behind the planes and the two marks of a row a run's trees are counted."""
+    counter = i64_at(planes + (i64_get(i64_at(header), l_.BYTES) + 2) * tile)
+    i64_put(counter, 0, i64_get(counter, 0) + trees)
+
+
+@native
+def _add_up(instruction: int, header: int, registers: int, keys: int, planes: int, rows: int) -> None:
+    """The sums of an ensemble."""
+    code, tile = i64_at(instruction), i64_get(i64_at(header), l_.TILE)
+    trees, count, narrow, last = i64_get(code, 1), i64_get(code, 2), i64_get(code, 3), i64_get(code, 4)
+    _count(header, planes, tile, count * rows)
+    if i64_get(code, 0) == l_.TREES:
+        forest.trees(trees, count, narrow, registers, planes + last * tile, planes, keys, tile, rows)
+    else:
+        forest.walk(trees, count, narrow, last, registers, planes, tile, keys, rows)
 
 
 @native
@@ -202,7 +232,7 @@ def _tile(
     code, constants = i64_at(c), i64_get(h, l_.CONSTANTS)
     k, inputs, tile = f64_at(constants), i64_get(h, l_.INPUTS), i64_get(h, l_.TILE)
     count = i64_get(h, l_.INPUT_COUNT)
-    own = registers + 8 * i64_get(h, l_.REGISTERS)
+    own = (registers + 8 * i64_get(h, l_.REGISTERS) + 63) & ~63
     pc = 0
     while pc < end:
         op, a, b = i64_get(code, pc), i64_get(code, pc + 1), i64_get(code, pc + 2)
@@ -311,18 +341,21 @@ def run(image: int, rows: int, columns: int, outputs: int) -> int:
     h = i64_at(image)
     tile, registers = i64_get(h, l_.TILE), i64_get(h, l_.REGISTERS)
     keys, bytes_ = i64_get(h, l_.KEYS), i64_get(h, l_.BYTES)
-    size = 8 * registers + (8 * registers + 4 * keys + bytes_ + 2) * tile
-    scratch = malloc(size + 64)
+    size = 8 * registers + (8 * registers + 4 * keys + bytes_ + 2) * tile + 8
+    scratch = malloc(size + 128)
     if scratch == 0:
         return -1
     at = (scratch + 63) & ~63
-    r, own = i64_at(at), at + 8 * registers
+    # Vectors that lie across two lines of the cache take twice as long.
+    r, own = i64_at(at), (at + 8 * registers + 63) & ~63
     for i in range(registers):
         i64_put(r, i, own + 8 * i * tile)
     key_registers = own + 8 * registers * tile
     planes = key_registers + 4 * keys * tile
     null = planes + bytes_ * tile
     refused = null + tile
+    steps = i64_at(refused + tile)
+    i64_put(steps, 0, 0)
     refusals, nulls = u8_at(refused), u8_at(null)
     total, strict = 0, i64_get(h, l_.STRICT)
     for start in range(0, rows, tile):
@@ -338,5 +371,7 @@ def run(image: int, rows: int, columns: int, outputs: int) -> int:
             elif u8_get(refusals, i) != 0:
                 total += 1
         _write(outputs, image, at, null, start, here)
+    add_shared(image + 8 * l_.ROWS, rows)
+    add_shared(image + 8 * l_.STEPS, i64_get(steps, 0))
     free(scratch)
     return total

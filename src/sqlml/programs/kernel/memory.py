@@ -13,7 +13,7 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from sqlml.programs.kernel.layout import ABREAST
+from sqlml.programs.kernel.layout import ABREAST, TOGETHER
 
 
 def native(function: Any) -> Any:
@@ -154,4 +154,89 @@ def _count_below(context: Any, numbers: Any, i: Any, thresholds: Any, count: Any
     return types.void(numbers_at, types.int64, numbers_at, types.int64, types.CPointer(types.int32)), generate
 
 
+def _vector(builder: Any, address: Any, width: int, count: int) -> Any:
+    """The pointer to so many integers beside each other."""
+    return builder.inttoptr(address, ir.VectorType(ir.IntType(width), count).as_pointer())
+
+
+def _loaded(builder: Any, address: Any, width: int = 8) -> Any:
+    found = builder.load(_vector(builder, address, width, TOGETHER))
+    found.align = 1
+    return found
+
+
+def _everywhere(builder: Any, value: Any) -> Any:
+    """A number at all places of a vector."""
+    vector = ir.VectorType(value.type, TOGETHER)
+    whole = ir.IntType(32)
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(whole, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(whole, TOGETHER), [0] * TOGETHER))
+
+
+def _inside(builder: Any, address: Any, low: Any, span: Any) -> Any:
+    """Where value - low, modulo, is at most span."""
+    moved = builder.sub(_loaded(builder, address, low.type.width), _everywhere(builder, low))
+    return builder.icmp_unsigned("<=", moved, _everywhere(builder, span))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pick_bytes(
+    context: Any, to: Any, a: Any, low: Any, span: Any, b: Any, low_too: Any, span_too: Any, x: Any, y: Any, z: Any
+) -> Any:
+    """TOGETHER bytes: x's where a is inside, y's where b is, else z's; explicit vectors, for loops know no aliases."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        to, a, low, span, b, low_too, span_too, x, y, z = given
+        first, second = _inside(builder, a, low, span), _inside(builder, b, low_too, span_too)
+        x, y, z = (_loaded(builder, source) for source in (x, y, z))
+        found = builder.select(first, x, builder.select(second, y, z))
+        builder.store(found, _vector(builder, to, 8, TOGETHER)).align = 1
+        return context.get_dummy_value()
+
+    whole, byte = types.int64, types.uint8
+    return types.void(whole, whole, byte, byte, whole, byte, byte, whole, whole, whole), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _tell_pairs(context: Any, to: Any, a: Any, low: Any, span: Any) -> Any:
+    """TOGETHER bytes: 1 where a pair is inside, else 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        to, a, low, span = given
+        found = builder.zext(_inside(builder, a, low, span), ir.VectorType(ir.IntType(8), TOGETHER))
+        builder.store(found, _vector(builder, to, 8, TOGETHER)).align = 1
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.uint16, types.uint16), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_bytes(context: Any, sums: Any, a: Any) -> Any:
+    """TOGETHER pairs += bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        sums, a = given
+        wide = builder.zext(_loaded(builder, a), ir.VectorType(ir.IntType(16), TOGETHER))
+        found = builder.add(_loaded(builder, sums, 16), wide)
+        builder.store(found, _vector(builder, sums, 16, TOGETHER)).align = 1
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_shared(context: Any, at: Any, value: Any) -> Any:
+    """Add to an int64, whatever other threads do to it."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        place = builder.inttoptr(given[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", place, given[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), generate
+
+
 count_below: Callable[..., None] = _count_below
+pick_bytes: Callable[..., None] = _pick_bytes
+tell_pairs: Callable[..., None] = _tell_pairs
+add_bytes: Callable[..., None] = _add_bytes
+add_shared: Callable[..., int] = _add_shared

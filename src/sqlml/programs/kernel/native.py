@@ -51,6 +51,20 @@ class Kernel:
         self.image = image
         self._run = ctypes.CFUNCTYPE(*(ctypes.c_int64,) * 5)(machine)
 
+    @property
+    def rows(self) -> int:
+        """How many rows the image was given, in every thread."""
+        return self.image.rows
+
+    @property
+    def steps(self) -> int:
+        """How many trees it went through, summed over rows."""
+        return self.image.steps
+
+    def reset(self) -> None:
+        """Count both from the beginning."""
+        self.image.reset()
+
     def __call__(self, arrays: Sequence[pa.Array]) -> Answered:
         """Answer rows given as an array an argument, each of a type that `takes` says."""
         rows = len(arrays[0])

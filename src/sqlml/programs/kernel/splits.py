@@ -12,7 +12,8 @@ import numpy.typing as npt
 from sqlml.programs.kernel import layout as l_
 from sqlml.programs.kernel.grids import grid_of
 from sqlml.programs.kernel.image import Assembler, NotLowered
-from sqlml.programs.program import Booleans, Floats, Trees
+from sqlml.programs.program import Booleans, Floats, Screened, Trees
+from sqlml.programs.simplify import reachable
 
 _BYTE, _PAIR = 255, 65534
 """The largest rank in a byte and in two; a pair's last value is kept for leaves, which nothing is equal to."""
@@ -70,15 +71,18 @@ class Splits:
 
     def __init__(self, node: Trees, assembler: Assembler, tables: Tables, *, wide: bool | None) -> None:
         self._node, self._assembler, self._all_wide = node, assembler, wide
-        count = len(node.inputs)
-        order = np.argsort(node.feature, kind="stable")
-        edges = np.searchsorted(node.feature[order], np.arange(count + 1))
-        self._nodes = [order[edges[f] : edges[f + 1]] for f in range(count)]
+        self._nodes = _by_feature(node, np.flatnonzero(reachable(node)))
+        # Nobody splits on a bound.
+        count = len(node.inputs) - isinstance(node, Screened)
         self._tables = [self._rounded(tables(f)) for f in range(count)]
         self._hot = [self._one_key(f) for f in range(count)]
         self.thresholds = thresholds_of(node)
         self._wide = [len(held) > _BYTE if wide is None else wide for held in self.thresholds]
         self._planes: dict[tuple[int, bool], int] = {}
+        self.planes: list[tuple[int, bool]] = []
+        """All of them, and whether they have two bytes."""
+        self.copies: dict[int, int] = {}
+        """Key registers that a screen copies for the rows that it leaves open, where there is one."""
         self._keys: dict[int, int] = {}
         self._codes: dict[tuple[int, int], tuple[int, int]] = {}
         largest = max((len(held) for held in self.thresholds), default=0)
@@ -129,7 +133,7 @@ class Splits:
     def emit(self, column: Column, done: Callable[[int], None]) -> None:
         """Make all planes, and give each input back when it is one."""
         codes: dict[int, set[int]] = {}
-        for feature in range(len(self._node.inputs)):
+        for feature in range(len(self._tables)):
             table, hot = self._tables[feature], self._hot[feature]
             if table is not None and hot is not None:
                 codes.setdefault(table.keys, set()).add(hot[0])
@@ -150,6 +154,7 @@ class Splits:
     def _plane(self, feature: int, *, low: bool) -> int:
         plane = self._assembler.planes(2 if self._wide[feature] else 1)
         self._planes[feature, low] = plane
+        self.planes.append((plane, self._wide[feature]))
         return plane
 
     def _emit_number(self, feature: int, given: int) -> None:
@@ -198,12 +203,21 @@ class Splits:
             by_key = np.zeros(count, np.int64)
             by_key[here] = np.arange(1, len(here) + 1)
             plane = self._assembler.planes(2 if wide else 1)
+            self.planes.append((plane, wide))
             self._emit_plane(plane, keys, by_key, wide=wide)
             self._codes.update({(keys, key): (plane, code) for code, key in enumerate(here, 1)})
 
     def _emit_plane(self, plane: int, keys: int, by_key: npt.NDArray[np.int64], *, wide: bool) -> None:
         table = self._assembler.table(by_key.astype(np.uint16 if wide else np.uint8))
         self._assembler.emit(l_.PLANE_OF_KEY, plane, keys, table, wide)
+
+    def copy_keys(self) -> None:
+        """Take a second register for each key that a table is looked up by."""
+        tables = [
+            table for table, hot in zip(self._tables, self._hot, strict=True) if table is not None and hot is None
+        ]
+        for keys in {*self._keys.values(), *(table.keys for table in tables)}:
+            self.copies[keys] = self._assembler.keys()
 
     def test(self, place: int) -> Test:
         """Of one node, once the planes are made."""
@@ -227,7 +241,11 @@ class Splits:
 
 def thresholds_of(node: Trees) -> list[Floats]:
     """Of each feature, ascending."""
-    numeric = np.flatnonzero(node.set_of < 0)
-    numeric = numeric[np.argsort(node.feature[numeric], kind="stable")]
-    edges = np.searchsorted(node.feature[numeric], np.arange(len(node.inputs) + 1))
-    return [np.unique(node.threshold[numeric[a:b]]) for a, b in itertools.pairwise(edges)]
+    numeric = np.flatnonzero(reachable(node) & (node.set_of < 0))
+    return [np.unique(node.threshold[places]) for places in _by_feature(node, numeric)]
+
+
+def _by_feature(node: Trees, places: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    places = places[np.argsort(node.feature[places], kind="stable")]
+    edges = np.searchsorted(node.feature[places], np.arange(len(node.inputs) + 1))
+    return [places[a:b] for a, b in itertools.pairwise(edges)]
