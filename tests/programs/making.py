@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sqlml.programs.program import Builder, Program, Trees
+from sqlml.programs.program import Builder, Program, Screened, Trees
 
 ODD = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-35, 1e30, -1e30, 3.5e38, 1e300, np.inf, -np.inf, np.nan]
 
@@ -87,3 +87,18 @@ def forest(random, features, trees, **options) -> Program:
     return graph.program(
         {"value": graph.add(Trees(inputs=columns, **ensemble(random, features, trees, **options), **total))}
     )
+
+
+def screened(program, *, below=True, above=True):
+    """The program whose last node is an ensemble, screened by one argument more."""
+    nodes = list(program.nodes)
+    trees = nodes.pop()
+    graph = Builder([*((node.name, node.text) for node in program.inputs), ("bound", False)])
+    moved = len(program.inputs)
+    graph.nodes += [
+        type(node)(inputs=tuple((n + (n >= moved), c) for n, c in node.inputs), **node.parts())
+        for node in nodes[moved:]
+    ]
+    inputs = tuple((n + (n >= moved), c) for n, c in trees.inputs) + graph.input("bound")
+    held = graph.add(Screened(inputs=inputs, below=below, above=above, **trees.parts()))
+    return graph.program({"value": held})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("pyspark")
@@ -13,9 +14,10 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 from programs.java_asking import differs, published, refusal, session
-from programs.making import forest, numbers, rows
+from programs.making import forest, numbers, rows, screened
 from programs.sql_asking import EXTREMES, HALF_WAY, TEXTS, logistic, logistic_rows, over, pairs
 from sqlml.programs import java, java_nodes, java_printer, java_trees
+from sqlml.programs.evaluate import evaluate
 from sqlml.programs.java import NoJava
 from sqlml.programs.program import (
     APPLIED,
@@ -263,8 +265,8 @@ def test_a_category_that_is_refused(jvm):
 # A printer with a mistake in it is found out
 
 
-def _narrowing(body, node, held, add, own=java_trees._walks):
-    return own(body, node, held, add).replace("z[", "x[at + ")
+def _narrowing(*given, own=java_trees._walks):
+    return own(*given).replace("z[", "x[at + ")
 
 
 def _missing_the_other_way(body, node, held, thresholds, own=java_trees._right):
@@ -322,6 +324,42 @@ def test_mistakes_are_found(jvm, mistake, monkeypatch):
             return True
 
     assert any(found(*one) for one in asked)
+
+
+SCREENED = [
+    {"trees": 1, "leaves": 2},
+    {"trees": 40, "leaves": 15},
+    {"trees": 41, "leaves": 9, "base_last": True, "divisor": 41.0},
+    {"trees": 40, "leaves": 9, "sum": "float32", "narrow": True},
+    {"trees": 22, "leaves": 9, "categories": 2},
+]
+
+
+@pytest.mark.parametrize("sides", [(True, False), (False, True), (True, True)], ids=str)
+def test_screened_trees(jvm, sides):
+    """The sum to the last bit, or an infinity on the right side of the bound."""
+    random = np.random.default_rng(16)
+    below, above = sides
+    columns = rows(random, 900, 3)
+    columns[: len(columns) // 2][np.isnan(columns[: len(columns) // 2])] = 0.0
+    decided = 0
+    for i, shape in enumerate(SCREENED):
+        program = forest(random, 3, **shape)
+        exact = evaluate(program, list(columns.T)).heads["value"][:, 0]
+        ties = np.where(random.random(900) < 0.5, exact, random.permutation(exact))
+        ties[:9] = [np.nan, np.inf, -np.inf, 1e300, -1e300, 0.0, *exact[6:9]]
+        held = screened(program, below=below, above=above)
+        names = [node.name for node in held.inputs]
+        table = pa.table({name: given for name, given in zip(names, [*columns.T, ties], strict=True)})
+        table = table.append_column("__row", pa.array(range(900)))
+        found = np.array(jvm.answers([published(held, f"screened{i}")], table)[f"screened{i}"], float)
+        open_ = found == exact
+        slack = 1e-9 * np.maximum(1.0, np.abs(ties))
+        with np.errstate(invalid="ignore"):
+            low, high = (found == -np.inf) & (exact < ties - slack), (found == np.inf) & (exact > ties + slack)
+        assert (open_ | (low & below) | (high & above)).all()
+        decided += (~open_).sum()
+    assert decided > 300
 
 
 def test_a_forgotten_guard_is_found(jvm, monkeypatch):

@@ -6,38 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from programs.making import ODD, ensemble, rows
+from programs.making import ODD, forest, rows, screened
 from programs.test_kernel import kernel_of
 from programs.test_kernel_splits import columns_of, encoded
+from sqlml.programs.certain import leaf_ends
 from sqlml.programs.evaluate import evaluate
 from sqlml.programs.kernel import ensembles, screens
 from sqlml.programs.kernel.layout import What
-from sqlml.programs.program import Arithmetic, Builder, Program, Screened, Trees, from_parts, parts
+from sqlml.programs.program import Arithmetic, Program, Screened, from_parts, parts
 from sqlml.programs.simplify import prune
 from sqlml.programs.sql import NoSql, sql_text
-
-
-def screened(program, *, below=True, above=True):
-    """The program whose last node is an ensemble, screened by one argument more."""
-    nodes = list(program.nodes)
-    trees = nodes.pop()
-    graph = Builder([*((node.name, node.text) for node in program.inputs), ("bound", False)])
-    moved = len(program.inputs)
-    graph.nodes += [
-        type(node)(inputs=tuple((n + (n >= moved), c) for n, c in node.inputs), **node.parts())
-        for node in nodes[moved:]
-    ]
-    inputs = tuple((n + (n >= moved), c) for n, c in trees.inputs) + graph.input("bound")
-    held = graph.add(Screened(inputs=inputs, below=below, above=above, **trees.parts()))
-    return graph.program({"value": held})
-
-
-def forest(random, features, trees, **options):
-    total = {name: options.pop(name) for name in ("sum", "base_last", "divisor") if name in options}
-    graph = Builder([(f"x{i}", False) for i in range(features)])
-    columns = tuple(ref for i in range(features) for ref in graph.input(f"x{i}"))
-    held = ensemble(random, features, trees, **options)
-    return graph.program({"value": graph.add(Trees(inputs=columns, **held, **total))})
 
 
 def arrays(columns):
@@ -194,6 +172,16 @@ def test_trees_are_counted():
             kernel([pa.array(column) for column in random.normal(size=(4, count))])
         assert (kernel.rows, kernel.steps) == (5_100, 7 * 5_100)
     assert kernel.image.steps == kernel.steps
+
+
+def test_ends_of_trees():
+    random = np.random.default_rng(14)
+    program = forest(random, 3, 20, leaves=9)
+    node = screened(program).nodes[-1]
+    lowest, highest = leaf_ends(node)
+    for tree, root in enumerate(node.roots):
+        held = node.leaves[ensembles._unfold(node, int(root), np.zeros(len(node.feature), bool)).leaves, 0]
+        assert (lowest[tree], highest[tree]) == (held.min(), held.max())
 
 
 def test_the_bound_stays():

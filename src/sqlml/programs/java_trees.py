@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sqlml.programs.certain import RELATIVE, decidable, leaf_ends, slack
 from sqlml.programs.java_body import Body
-from sqlml.programs.java_terms import NoJava
-from sqlml.programs.program import Trees
+from sqlml.programs.java_terms import NoJava, number
+from sqlml.programs.program import Screened, Trees
 
 MOST_MEMBER = 1 << 20
 """Sets are kept as bits up to their largest member."""
@@ -73,8 +74,8 @@ def _laid_out(node: Trees) -> _Layout:
     return _Layout(np.concatenate(levels), np.concatenate(lefts), depths)
 
 
-def _walks(body: Body, node: Trees, held: _Layout, add: str) -> str:
-    """All trees in order: `add` is done with the node `n` of each one's leaf."""
+def _walks(body: Body, node: Trees, held: _Layout, add: str, stop: str = "") -> str:
+    """All trees in order: `add` is done with the node `n` of each one's leaf, `stop` after those side by side."""
     keeps = body.constants
     narrow = node.compare == "float32"
     nodes = keeps.ints(np.stack([held.of(node.feature, 0), held.left], axis=1))
@@ -82,7 +83,7 @@ def _walks(body: Body, node: Trees, held: _Layout, add: str) -> str:
     x = "z[" if narrow else "x[at + "
     # Nothing is below NaN, nor NaN below anything: a missing value goes right.
     step = f"{{n}} = {nodes}[2 * {{n}} + 1] + ({x}{nodes}[2 * {{n}}]] <= {thresholds}[{{n}}] ? 0 : 1);"
-    fast = _beside(body, held, step, add)
+    fast = _beside(body, held, step, add, stop)
     if not node.missing_left.any() and not (node.set_of >= 0).any():
         return fast
     slow = f"""for (int t = 0; t < {len(node.roots)}; t++) {{
@@ -106,7 +107,7 @@ def _walks(body: Body, node: Trees, held: _Layout, add: str) -> str:
     }}"""
 
 
-def _beside(body: Body, held: _Layout, step: str, add: str) -> str:
+def _beside(body: Body, held: _Layout, step: str, add: str, stop: str) -> str:
     """Several trees at once, as deep as the deepest of them."""
     count, beside = len(held.depths), len(_BESIDE)
     whole = count - count % beside
@@ -122,6 +123,7 @@ def _beside(body: Body, held: _Layout, step: str, add: str) -> str:
             {steps}
         }}
         {adds}
+        {stop}
     }}
     for (int t = {whole}; t < {count}; t++) {{
         n = t;
@@ -174,10 +176,36 @@ def _one(body: Body, node: Trees, held: _Layout) -> str:
     values, leaf = _leaves(body, node, held)
     base = f"({type_}) {body.constants.doubles(node.base)}[0]"
     begins, ends = (f"({type_}) 0.0", f"found += {base};") if node.base_last else (base, "")
+    limits, stop = _screen(body, node) if isinstance(node, Screened) and decidable(node) else ("", "")
     return f"""{type_} found = {begins};
-    {_walks(body, node, held, f"found += {values}[{leaf}[n]];")}
+    {limits}
+    {_walks(body, node, held, f"found += {values}[{leaf}[n]];", stop)}
     {ends}
     y[to] = {_divided("found", node, type_)};"""
+
+
+def _screen(body: Body, node: Screened) -> tuple[str, str]:
+    """What comes before the trees of a screened ensemble, and what ends them where the rest can't change the answer.
+
+    Only rows with all their columns are stopped: others are few, and walked another way.
+    """
+    lowest, highest = leaf_ends(node)
+    near = number(slack(node, lowest, highest))
+    late = float(node.base[0]) if node.base_last else 0.0
+    # What comes after the first tree, after the first two, and so on.
+    most = [late + float(highest[tree + 1 :].sum()) for tree in range(len(highest))]
+    least = [late + float(lowest[tree + 1 :].sum()) for tree in range(len(lowest))]
+    stops = []
+    if node.below:
+        rest = f"{body.constants.doubles(most)}[t + {len(_BESIDE) - 1}]"
+        stops.append(f"if (found + {rest} < limit - near) {{ y[to] = Double.NEGATIVE_INFINITY; return; }}")
+    if node.above:
+        rest = f"{body.constants.doubles(least)}[t + {len(_BESIDE) - 1}]"
+        stops.append(f"if (found + {rest} > limit + near) {{ y[to] = Double.POSITIVE_INFINITY; return; }}")
+    divisor = number(node.divisor)
+    limits = f"""double bound = x[at + {len(node.inputs) - 1}], limit = bound * {divisor};
+    double near = {near} + {number(RELATIVE)} * Math.max(1.0, Math.abs(bound)) * {divisor};"""
+    return limits, "\n".join(stops)
 
 
 def _several(body: Body, node: Trees, held: _Layout) -> str:

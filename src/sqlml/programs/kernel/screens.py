@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from sqlml.programs.certain import RELATIVE, decidable, slack
 from sqlml.programs.kernel import layout as l_
 from sqlml.programs.kernel.image import Assembler
 from sqlml.programs.kernel.splits import Splits
@@ -26,17 +27,10 @@ _CHECKS = 8
 _FEW = 12
 """So many rows are walked down rather than masked, measured with trees of 31 leaves."""
 
-RELATIVE = 1e-9
-
-_LARGEST = {"float32": 1e36, "float64": 1e300}
-
 
 def screenable(node: Screened, deepest: int) -> bool:
     """Whether rows can be decided at all."""
-    most = _LARGEST[node.sum] / max(1, len(node.roots))
-    # Where adding up could overflow, it matters in which order.
-    finite = (np.abs(node.leaves) <= most).all() and (np.abs(node.base) <= most).all() and np.isfinite(node.divisor)
-    return bool(finite) and node.divisor > 0.0 and len(node.roots) > 0 and deepest <= _DEEPEST
+    return decidable(node) and deepest <= _DEEPEST
 
 
 @dataclass
@@ -244,9 +238,7 @@ def _blocks(
     The first four constants are the step, the divisor, and what is certain: so much off the bound, and of the bound.
     """
     count, base = len(order), float(node.base[0])
-    largest = np.maximum(np.abs(coded.lowest), np.abs(coded.highest)).sum() + abs(base)
-    unit = float(np.finfo(np.float32 if node.sum == "float32" else np.float64).eps)
-    constants = [coded.step, node.divisor, (4 * count + 32) * unit * float(largest), RELATIVE]
+    constants = [coded.step, node.divisor, slack(node, coded.lowest, coded.highest), RELATIVE]
     blocks: list[list[int]] = []
     for check in range(1, _CHECKS + 1):
         trees = max(1, count * check // _CHECKS)
