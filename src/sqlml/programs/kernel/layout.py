@@ -117,7 +117,7 @@ SPREAD = next(_numbers)  # r, r: the sums that are left, plane of decisions
 # thresholds behind them, how many these are, whether planes have two bytes, the grid's cells (0: none), its steps.
 RANK_LOW, RANK_HIGH, RANK_CONSTANTS, RANK_COUNT, RANK_WIDE, RANK_CELLS, RANK_STEPS = range(7)
 RANK_FIELDS = 7
-FEW = 40
+FEW = 12
 """So many thresholds are compared one after the other."""
 ABREAST = 32
 """Rows that are compared at once."""

@@ -28,8 +28,8 @@ def _search(a: int, thresholds: int, steps: int, places: int, rows: int) -> None
 
 
 @native
-def _begin(a: int, bounds: int, cells: int, places: int, rows: int) -> None:
-    """The rank at which each number's cell begins; a missing one's is the first."""
+def _begin(a: int, bounds: int, cells: int, half: int, places: int, rows: int) -> None:
+    """The rank at which each number's cell begins, a missing one's as the lowest's, and the first halving."""
     x, b, g, p = f64_at(a), f64_at(bounds), u16_at(cells), i32_at(places)
     low, high, scale = f64_get(b, 0), f64_get(b, 1), f64_get(b, 2)
     for i in range(rows):
@@ -37,8 +37,11 @@ def _begin(a: int, bounds: int, cells: int, places: int, rows: int) -> None:
         v = v if v > low else low
         v = v if v < high else high
         i32_put(p, i, types.int32((v - low) * scale))
+    t = f64_at(bounds + 24)
     for i in range(rows):
-        i32_put(p, i, types.int32(u16_get(g, types.int64(i32_get(p, i)))))
+        at = types.int64(u16_get(g, types.int64(i32_get(p, i))))
+        moved = half if f64_get(t, at + half - 1) < f64_get(x, i) else 0
+        i32_put(p, i, types.int32(at + moved))
 
 
 @native
@@ -81,7 +84,8 @@ def rank(spec: int, a: int, constants: int, planes: int, tile: int, places: int,
         _count(a, thresholds, count, places, rows)
     else:
         if cells != 0:
-            _begin(a, k, cells, places, rows)
+            steps -= 1
+            _begin(a, k, cells, 1 << steps, places, rows)
         else:
             p = i32_at(places)
             for i in range(rows):
