@@ -68,6 +68,12 @@ class Asked:
             return tuple(heads["value"]) if len(heads["value"]) == 1 else ()
         return tuple(heads["probabilities"][-1:]) if self.outputs == ("score",) else ()
 
+    def inputs_known(self) -> dict[int, Domain]:
+        """What is known of the program's inputs, in rows that it answers: one without a required value is NULL."""
+        present = {given.place: Domain(missing=False) for given in self.arguments if given.required}
+        every = self.known.keys() | present.keys()
+        return {place: present.get(place, Domain()).within(self.known.get(place, Domain())) for place in every}
+
     def alone(self) -> Program:
         """The program with nothing but that column, under the name of its head."""
         assert self.program is not None

@@ -6,15 +6,14 @@ the branches that 'AA' never takes, and then perhaps a column, are gone.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from sqlglot import exp
 
-from sqlml.programs.program import Program
-from sqlml.programs.prune import Domain, shown, specialize
+from sqlml.programs.prune import Domain, shown
 from sqlml.query.domains import ANY, Key, fits, known, of_literal
+from sqlml.query.remembered import specialized
 from sqlml.query.rewriting import Asked, Facts, Given, State
 from sqlml.query.selects import Item, bare, conjuncts, kept_by, owner, select_of, sources
 
@@ -36,7 +35,10 @@ def narrowed(state: State, node: exp.Anonymous, domains: Mapping[int, Domain], w
     asked = state.asked[node.name]
     assert asked.program is not None
     known_too = {**asked.known, **{place: asked.known.get(place, ANY).within(d) for place, d in domains.items()}}
-    program = specialized(asked.program, domains)
+    # In a row that is answered, what must be there is.
+    present = {given.place: Domain(missing=False) for given in asked.arguments if given.required}
+    within = {place: domains.get(place, ANY).within(present.get(place, ANY)) for place in {*domains, *present}}
+    program = specialized(asked.program, within)
     if program.digest == asked.program.digest:
         return state
     used = set(program.used)
@@ -56,25 +58,6 @@ def narrowed(state: State, node: exp.Anonymous, domains: Mapping[int, Domain], w
     parts = [f"{asked.function} is pruned by {why}: {said}"]
     parts += [f"it no longer reads {', '.join(gone)}"] if gone else []
     return state.saying("; ".join(parts))
-
-
-def specialized(program: Program, domains: Mapping[int, Domain]) -> Program:
-    """`specialize`, which is not done twice for the same."""
-    return _specialized(_ByDigest(program), tuple(sorted(domains.items(), key=lambda pair: pair[0])))
-
-
-@dataclass(frozen=True)
-class _ByDigest:
-    program: Program = field(compare=False)
-    digest: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", self.program.digest)
-
-
-@functools.lru_cache(maxsize=256)
-def _specialized(held: _ByDigest, domains: tuple[tuple[int, Domain], ...]) -> Program:
-    return specialize(held.program, dict(domains))
 
 
 def _domains(node: exp.Anonymous, asked: Asked, facts: Facts) -> dict[int, Domain]:

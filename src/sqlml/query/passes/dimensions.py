@@ -13,7 +13,8 @@ from dataclasses import replace
 from sqlglot import exp
 
 from sqlml.programs.absent import answer_to_nothing
-from sqlml.programs.cut import Part, cut, is_total
+from sqlml.programs.cut import Part
+from sqlml.query.remembered import cut, is_total
 from sqlml.query.rewriting import Asked, Facts, Given, State
 from sqlml.query.selects import Item, bare, has_star, name_of, owner, select_of, selects, sources
 
@@ -67,7 +68,7 @@ class _Moving:
         groups = self._groups(asked, node, items)
         if not groups:
             return
-        if len(groups) == 1 and len(next(iter(groups.values()))) == len(asked.arguments) and is_total(asked.program):
+        if len(groups) == 1 and len(next(iter(groups.values()))) == len(asked.arguments) and is_total(asked.program, asked.inputs_known()):
             alias = next(iter(groups))
             node.replace(self._column(alias, node.copy()))
             self.state = self.state.saying(f"{asked.function} is computed once a row of '{alias}'")
@@ -101,7 +102,7 @@ class _Moving:
     def _cut(self, node: exp.Anonymous, asked: Asked, groups: Mapping[str, Mapping[int, exp.Column]]) -> None:
         assert asked.program is not None
         aliases = list(groups)
-        found = cut(asked.program, [frozenset(groups[alias]) for alias in aliases])
+        found = cut(asked.program, [frozenset(groups[alias]) for alias in aliases], asked.inputs_known())
         if not found.parts:
             return
         used = set(found.outer.used)

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sqlml.programs.margin import margin
 from sqlml.programs.screen import BOUND, screened
+from sqlml.query.remembered import margin
 from sqlml.query.rewriting import Facts, Given, State
 from sqlml.query.selects import Item, name_of, selects, sources, where_of
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sqlml.programs.margin import margin
 from sqlml.programs.screen import screened
 from sqlml.query.domains import of_literal
+from sqlml.query.remembered import margin
 from sqlml.query.rewriting import Facts, State
 from sqlml.query.selects import conjuncts, selects, where_of
 

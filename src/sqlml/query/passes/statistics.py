@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from sqlml.programs.cost import count
 from sqlml.programs.prune import Domain
 from sqlml.query.domains import ANY, fits
-from sqlml.query.passes.constraints import narrowed, specialized
+from sqlml.query.passes.constraints import narrowed
+from sqlml.query.remembered import specialized, steps
 from sqlml.query.rewriting import Asked, Facts, State
 from sqlml.query.selects import Item, bare, name_of, owner, select_of, sources, where_of
 
@@ -75,6 +75,4 @@ def _is_worth(asked: Asked, domains: dict[int, Domain]) -> bool:
     program = specialized(asked.program, domains)
     if len(program.used) < len(asked.program.used):
         return True
-    refs = [ref for refs in asked.program.heads.values() for ref in refs]
-    left = [ref for refs in program.heads.values() for ref in refs]
-    return count(program, left).steps <= _WORTH * count(asked.program, refs).steps
+    return steps(program) <= _WORTH * steps(asked.program)
