@@ -126,7 +126,9 @@ def load_object(data: bytes, symbols: Mapping[str, int]) -> Loaded:
     for name, address in symbols.items():
         llvm.add_symbol(name, address)
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    # LLVM's own manager of memory may put code and data further apart than 2 GB where a process holds that much, which
+    # ends it; llvmlite's keeps them together.
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=True)
     engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(data))
     engine.finalize_object()
     _kept.append(Loaded(engine))

@@ -35,9 +35,7 @@ class Item:
 
 def name_of(table: exp.Table, dialect: str) -> str:
     """A table's name as SQL, without its alias."""
-    bare = table.copy()
-    bare.set("alias", None)
-    return bare.sql(dialect)
+    return ".".join(part.sql(dialect) for part in table.parts)
 
 
 def sources(select: exp.Select, facts: Facts) -> list[Item] | None:

@@ -58,7 +58,7 @@ class _Moving:
         self.select = select
         self.dimensions = dimensions
         self.facts = facts
-        self.columns: dict[str, dict[str, exp.Expr]] = {item.alias: {} for item in dimensions}
+        self.columns: dict[str, dict[exp.Expr, str]] = {item.alias: {} for item in dimensions}
 
     def move(self, node: exp.Anonymous, items: Sequence[Item]) -> None:
         """Take a call apart."""
@@ -170,11 +170,7 @@ class _Moving:
     def _column(self, alias: str, call: exp.Expr) -> exp.Expr:
         """The column of a dimension that holds a call's answers."""
         held = self.columns[alias]
-        text = call.sql(self.facts.dialect)
-        name = next((name for name, one in held.items() if one.sql(self.facts.dialect) == text), None)
-        if name is None:
-            name = f"{_PART}{len(held)}"
-            held[name] = call
+        name = held.setdefault(call, f"{_PART}{len(held)}")
         return exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(alias, quoted=True))
 
     def done(self) -> State:
@@ -184,8 +180,8 @@ class _Moving:
             if not added:
                 continue
             query = exp.select("*").from_(item.node.copy())
-            for name, call in added.items():
-                query = query.select(exp.alias_(call, name, quoted=True), copy=False)
+            for call, name in added.items():
+                query = query.select(exp.alias_(call, name, quoted=True, copy=False), copy=False)
             item.node.replace(query.subquery(exp.to_identifier(item.alias, quoted=True)))
         return self.state
 
