@@ -16,7 +16,9 @@ from sqlml.errors import BadSetting, UnknownSetting, did_you_mean
 from sqlml.types import Native
 
 PROJECT_FILE = "sqlml.toml"
-REWRITES = ("constraints", "statistics", "joins", "dimensions", "predicates", "limits", "once", "order", "equal")
+REWRITES = (
+    *("constraints", "statistics", "joins", "dimensions", "equal", "ranges", "predicates", "limits", "once", "order"),
+)
 """The ways in which a query is made to need less, as the setting `rewrites` names them."""
 STATE_FOLDER = ".sqlml"
 

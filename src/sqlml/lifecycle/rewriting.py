@@ -33,7 +33,7 @@ class Rewriter:
         """The plan with a query that needs less, or as it was where nothing can be done; says what was done."""
         named = zip(numbered_names(plan.calls), plan.calls, strict=True)
         asked = [self._asked(name, place, call) for place, (name, call) in enumerate(named)]
-        if not self._passes or all(one.program is None for one in asked):
+        if not self._passes:
             return plan
         try:
             tree = tree_of(plan.canonical, self._engine.dialect)

@@ -15,7 +15,8 @@ def answer_to_nothing(program: Program, head: str = "value") -> float:
     Example:
         >>> from sqlml.programs.program import Apply, Builder
         >>> graph = Builder([("x", False)])
-        >>> answer_to_nothing(graph.program({"value": graph.add(Apply(inputs=graph.input("x"), function="is_missing"))}))
+        >>> missing = graph.add(Apply(inputs=graph.input("x"), function="is_missing"))
+        >>> answer_to_nothing(graph.program({"value": missing}))
         1.0
     """
     columns = [pa.nulls(1, pa.string()) if node.text else np.array([np.nan]) for node in program.inputs]

@@ -68,7 +68,11 @@ class _Moving:
         groups = self._groups(asked, node, items)
         if not groups:
             return
-        if len(groups) == 1 and len(next(iter(groups.values()))) == len(asked.arguments) and is_total(asked.program, asked.inputs_known()):
+        if (
+            len(groups) == 1
+            and len(next(iter(groups.values()))) == len(asked.arguments)
+            and is_total(asked.program, asked.inputs_known())
+        ):
             alias = next(iter(groups))
             node.replace(self._column(alias, node.copy()))
             self.state = self.state.saying(f"{asked.function} is computed once a row of '{alias}'")

@@ -20,13 +20,13 @@ def stop_early(state: State, _facts: Facts) -> State:
     """Let the functions that WHERE compares with a number know it."""
     for select in selects(state.tree):
         for condition in list(conjuncts(where_of(select))):
-            found = _comparison(state, condition)
+            found = comparison(state, condition)
             if found is not None:
                 state = _bounded(state, *found)
     return state
 
 
-def _comparison(state: State, node: exp.Expr) -> tuple[exp.Anonymous, float, bool] | None:
+def comparison(state: State, node: exp.Expr) -> tuple[exp.Anonymous, float, bool] | None:
     """A call that is compared with a number, and whether rows above it are wanted."""
     if not isinstance(node, _COMPARED):
         return None
