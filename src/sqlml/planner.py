@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlml.binder import Binder, ColumnsOf, Piece
@@ -123,6 +123,39 @@ class Plan:
                 for call in self.calls
             ],
         }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What running a query took: the rows it read from tables, those that models answered, the trees gone through."""
+
+    seconds: float
+    rows_read: int
+    rows_scored: int
+    trees: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A query with its rewrites and, where there are any, without them."""
+
+    rewritten: Measured
+    plain: Measured | None
+
+    def __str__(self) -> str:
+        titles = [("with the rewrites", self.rewritten), ("without them", self.plain)]
+        shown = [(title, held) for title, held in titles if held is not None]
+        if self.plain is None:
+            shown = [("as it is", self.rewritten)]
+        return "\n".join(
+            f"{title}: {held.rows_read:,} rows read, {held.rows_scored:,} scored, "
+            f"{held.trees:,} trees gone through, {1000 * held.seconds:.1f} ms"
+            for title, held in shown
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts as plain data."""
+        return {"rewritten": asdict(self.rewritten), "plain": None if self.plain is None else asdict(self.plain)}
 
 
 def _lines(plan: Plan) -> list[str]:

@@ -29,7 +29,7 @@ from sqlml.lifecycle.registration import Move, Options
 from sqlml.lifecycle.verifying import Verified, verify
 from sqlml.lifecycle.writing import write_files
 from sqlml.models.reference import ModelReference
-from sqlml.planner import Plan, Target, current_target
+from sqlml.planner import Analysis, Plan, Target, current_target
 from sqlml.query.project import DeclaredTable, read_project
 from sqlml.query.statements import (
     GENERIC,
@@ -221,8 +221,9 @@ class Session:
                 return self._engine.table(results.functions(self.functions(like)))
             case DescribeFunction(name):
                 return self._engine.table(results.description(self.function(name)))
-            case ExplainPredict(text):
-                return self._engine.table(results.plan(str(self.explain(text))))
+            case ExplainPredict(text, analyze):
+                lines = [str(self.explain(text)), *([str(self.analyze(text))] if analyze else [])]
+                return self._engine.table(results.plan("\n".join(lines)))
             case Query(text):
                 return self._query(text, params)
             case _:
@@ -400,6 +401,15 @@ class Session:
             SqlmlError: whatever stands against the statement.
         """
         return self._explain(text)
+
+    def analyze(self, text: str) -> Analysis:
+        """Run a query with and without its rewrites, and count what it reads and what models answer.
+
+        Raises:
+            NotAvailable: it is no query, or the engine doesn't count.
+            SqlmlError: whatever stands against the statement.
+        """
+        return self._planning.analyze(self.explain(text))
 
     def _explain(self, text: str, *, jvm: bool = True) -> Plan:
         statements = read(text, self._engine.dialect)

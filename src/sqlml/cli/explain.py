@@ -13,6 +13,7 @@ from sqlml.cli.plans import print_plan
 
 def explain(
     statement: Annotated[str, typer.Argument(help="SQL.")],
+    analyze: Annotated[bool, typer.Option(help="Run the query with and without its rewrites, and count.")] = False,
     output: Output = "text",
     database: Database = None,
     project: Project = None,
@@ -24,4 +25,4 @@ def explain(
       sqlml explain "SELECT 42 AS answer"
     """
     with opened(project, database) as session:
-        print_plan(session, statement, output)
+        print_plan(session, statement, output, analyze=analyze)

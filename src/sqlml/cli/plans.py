@@ -9,7 +9,10 @@ from sqlml.cli.outputs.objects import dumped
 from sqlml.session import Session
 
 
-def print_plan(session: Session, text: str, output: Literal["text", "json"]) -> None:
-    """Print what a statement would do."""
+def print_plan(session: Session, text: str, output: Literal["text", "json"], *, analyze: bool = False) -> None:
+    """Print what a statement would do, and with `analyze` what it took, with and without its rewrites."""
     plan = session.explain(text)
-    sys.stdout.write((dumped(plan.to_json(), indent=2) if output == "json" else str(plan).rstrip("\n")) + "\n")
+    counted = session.analyze(text) if analyze else None
+    held = plan.to_json() | ({"analysis": counted.to_json()} if counted else {})
+    lines = [str(plan).rstrip("\n"), *([str(counted)] if counted else [])]
+    sys.stdout.write((dumped(held, indent=2) if output == "json" else "\n".join(lines)) + "\n")

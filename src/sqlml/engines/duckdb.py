@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from sqlml.config import Settings
-from sqlml.engines.duckdb_facts import DuckDBFacts, compares_texts_plainly, kind_of, orders_nulls_last
+from sqlml.engines.duckdb_facts import DuckDBFacts, compares_texts_plainly, kind_of, orders_nulls_last, profile
 from sqlml.engines.duckdb_files import name_partitions, select_files
 from sqlml.engines.duckdb_layout import Want
 from sqlml.engines.duckdb_native import NativeDoor, NoDoor, open_door
-from sqlml.engines.engine import Column, Engine, Files, Parameters, Written
+from sqlml.engines.engine import Column, Engine, Files, Parameters, Profile, Written
 from sqlml.errors import CatalogUnreachable, EngineError, NotNumeric, SqlmlError, UnknownFunction, did_you_mean, restore
 from sqlml.models.answering import Answerer
 from sqlml.models.compiled import what_of
@@ -373,6 +373,10 @@ class DuckDBEngine(Engine):
     def rows(self, text: str, parameters: Parameters = None) -> Any:
         with self._frames_visible(), self._mapped():
             return self.connection.sql(text, params=parameters) if parameters else self.connection.sql(text)
+
+    def profile(self, text: str) -> Profile:
+        with self._frames_visible(), self._mapped():
+            return profile(self.connection, text)
 
     def batches(self, text: str, rows: int) -> Iterator[pa.RecordBatch]:
         with self._frames_visible():

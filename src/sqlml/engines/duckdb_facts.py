@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from sqlml.engines.engine import Profile
 from sqlml.programs.prune import Domain
 from sqlml.query.rewriting import Kind
 from sqlml.query.text import identifier, literal
@@ -52,6 +54,19 @@ def compares_texts_plainly(connection: duckdb.DuckDBPyConnection) -> bool:
 def orders_nulls_last(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether NULL is the last in an order that doesn't say where it is."""
     return str(connection.execute("SELECT current_setting('default_null_order')").fetchall()[0][0]) == "NULLS_LAST"
+
+
+def profile(connection: duckdb.DuckDBPyConnection, text: str) -> Profile:
+    """Run a query and count what its scans have read."""
+    started = time.perf_counter()
+    found = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {text}").fetchall()
+    seconds = time.perf_counter() - started
+    open_, rows = list(json.loads(found[0][-1])["operator"]), 0
+    while open_:
+        operator = open_.pop()
+        rows += int(operator.get("rows_scanned", 0))
+        open_ += operator.get("children", ())
+    return Profile(seconds, rows)
 
 
 class DuckDBFacts:

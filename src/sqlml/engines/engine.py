@@ -74,6 +74,14 @@ class TableFacts:
         return None
 
 
+@dataclass(frozen=True)
+class Profile:
+    """What running a query took: seconds, and the rows that it read from tables."""
+
+    seconds: float
+    rows_read: int
+
+
 class Refused(Exception):
     """A strategy by which an engine won't run a version, and why; the next one is tried."""
 
@@ -225,6 +233,15 @@ class Engine(ABC):
         Raises:
             EngineError: the engine refused it.
         """
+
+    def profile(self, _text: str) -> Profile:
+        """Run a query, whose rows nobody wants, and count.
+
+        Raises:
+            Refused: the engine doesn't count.
+            EngineError: the query failed.
+        """
+        raise Refused(f"{self.name} doesn't say what a query has read: its own pages show it")
 
     @abstractmethod
     def batches(self, text: str, rows: int) -> Iterator[pa.RecordBatch]:

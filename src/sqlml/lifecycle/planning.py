@@ -7,16 +7,19 @@ from dataclasses import replace
 
 from sqlml.catalog import Snapshot
 from sqlml.engines.engine import Column, Engine, Refused
+from sqlml.errors import NotAvailable
 from sqlml.lifecycle.backing import Backing
 from sqlml.lifecycle.foreseen import Foreseen
 from sqlml.lifecycle.rewriting import Rewriter
+from sqlml.models.answering import Answerer
 from sqlml.models.description import Description
-from sqlml.planner import Plan, Target, plan_query, split_target
+from sqlml.planner import Analysis, Measured, Plan, Target, plan_query, split_target
 from sqlml.query.calls import SUFFIXES, find_calls
 from sqlml.query.items import unnamed
 from sqlml.query.passes.ml_predict import Predicted, expand_ml_predict
 from sqlml.query.statements import keeps_text
 from sqlml.query.text import numbered_placeholders, tokenize
+from sqlml.query.trees import is_query
 from sqlml.types import Output
 
 
@@ -88,6 +91,35 @@ class Planning:
         for call in plan.calls:
             self._backing.answerer(call.target).open()
             self._engine.open(call.name)
+
+    def analyze(self, plan: Plan) -> Analysis:
+        """Run a plan's query with and without its rewrites, and count.
+
+        Raises:
+            NotAvailable: it is no query of one statement, or the engine doesn't count.
+            SqlmlError: the query failed.
+        """
+        if not is_query(plan.text, self._engine.dialect):
+            raise NotAvailable(what="EXPLAIN PREDICT ANALYZE of what is no query", instead="EXPLAIN PREDICT alone")
+        self.open(plan)
+        plain = [self._backing.answerer(call.target) for call in plan.calls]
+        try:
+            return Analysis(
+                self._measured(plan.sql, [answerer for answerer, _ in plan.opened] or plain),
+                None if plan.plain is None else self._measured(plan.plain, plain),
+            )
+        except Refused as why:
+            raise NotAvailable(what="EXPLAIN PREDICT ANALYZE", instead=str(why)) from why
+
+    def _measured(self, text: str, answerers: Sequence[Answerer]) -> Measured:
+        answerers = list({id(one): one for one in answerers}.values())
+        for answerer in answerers:
+            answerer.count_anew()
+        found = self._engine.profile(text)
+        counted = [answerer.counted() for answerer in answerers]
+        return Measured(
+            found.seconds, found.rows_read, sum(rows for rows, _ in counted), sum(trees for _, trees in counted)
+        )
 
     def _predicted(self, target: str) -> Predicted:
         """What ML.PREDICT must know of a model."""

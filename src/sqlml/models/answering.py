@@ -49,6 +49,7 @@ class Answerer:
         self._prove = prove
         self._open_program = open_program
         self._predictor: Predictor | None = None
+        self._predicted = 0
         self._compiled: Compiled | None = None
         self._lock = threading.RLock()
 
@@ -86,6 +87,17 @@ class Answerer:
         if self.compiled() is None:
             self.predictor()
 
+    def counted(self) -> tuple[int, int]:
+        """How many rows were answered, and how many trees were gone through, summed over them, since `count_anew`."""
+        rows, trees = (0, 0) if self._compiled is None else self._compiled.counted()
+        return rows + self._predicted, trees
+
+    def count_anew(self) -> None:
+        """Count from the beginning."""
+        self._predicted = 0
+        if self._compiled is not None:
+            self._compiled.count_anew()
+
     def __call__(self, output: Output, given: Sequence[pa.ChunkedArray]) -> pa.Array:
         """Answer a batch, as `together` does, for one output."""
         return self.together([output], given)[0]
@@ -110,6 +122,8 @@ class Answerer:
             raise wrong_count(self.function, arguments, len(arrays))
         compiled = self.compiled()
         answers = None if compiled is None else compiled.together(outputs, arrays)
+        if answers is None:
+            self._predicted += len(arrays[0])
         # What a program refuses, the model itself answers or raises for.
         return [self.predictor()(output, arrays) for output in outputs] if answers is None else answers
 

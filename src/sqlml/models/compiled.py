@@ -61,6 +61,7 @@ class Compiled:
         self.on_null = on_null
         self.machine = machine
         self.outputs = description.outputs() if outputs is None else outputs
+        self._images: list[Image] = []
         self._kernels: dict[tuple[What, ...], Kernel] = {}
 
     def __repr__(self) -> str:
@@ -72,7 +73,17 @@ class Compiled:
 
     def _image(self, whats: Sequence[What]) -> Image:
         spec = [(_TARGETS[a.type], self.requires(a)) for a in self.description.taken]
-        return lower(self.program, whats, spec, strict=self.on_null == "error")
+        self._images.append(lower(self.program, whats, spec, strict=self.on_null == "error"))
+        return self._images[-1]
+
+    def counted(self) -> tuple[int, int]:
+        """How many rows were answered, and how many trees were gone through, summed over them, since `count_anew`."""
+        return sum(image.rows for image in self._images), sum(image.steps for image in self._images)
+
+    def count_anew(self) -> None:
+        """Count from the beginning."""
+        for image in self._images:
+            image.reset()
 
     def publication(self) -> Publication:
         """What a SQL expression of the program is made of."""

@@ -58,9 +58,10 @@ class DescribeFunction:
 
 @dataclass(frozen=True)
 class ExplainPredict:
-    """EXPLAIN PREDICT statement."""
+    """EXPLAIN PREDICT [ANALYZE] statement; with ANALYZE it is run."""
 
     text: str
+    analyze: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def _read_one(text: str, tokens: Sequence[Token]) -> Statement:
             statement = DescribeFunction(reader.name("a function's name"))
             reader.end()
             return statement
+        case ["explain", "predict", "analyze", *_] if len(tokens) > 3 and tokens[3].token_type != TokenType.L_PAREN:
+            return ExplainPredict(text[tokens[3].start :], analyze=True)
         case ["explain", "predict", *_] if len(tokens) > 2 and tokens[2].token_type != TokenType.L_PAREN:
             return ExplainPredict(text[tokens[2].start :])
     return Query(text)

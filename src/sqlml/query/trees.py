@@ -54,6 +54,14 @@ def query_of(tree: exp.Expr) -> exp.Expr | None:
     return tree if isinstance(tree, exp.Query) else None
 
 
+def is_query(text: str, dialect: str) -> bool:
+    """Whether a text is one query, which writes nothing."""
+    try:
+        return isinstance(sqlglot.parse_one(text, dialect=dialect), exp.Query)
+    except (SqlglotError, RecursionError):
+        return False
+
+
 def called(tree: exp.Expr, names: Collection[str]) -> list[str]:
     """Which of these functions a tree calls."""
     return list(dict.fromkeys(node.name for node in tree.find_all(exp.Anonymous) if node.name in names))
