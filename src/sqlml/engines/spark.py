@@ -93,6 +93,7 @@ class SparkEngine(Engine):
         self._refused: dict[str, str] = {} if main is None else main._refused
         self._calls: dict[str, tuple[Sent, tuple[Output, ...]]] = {} if main is None else main._calls
         self._jvm: JvmFunctions = JvmFunctions(session) if main is None else main._jvm
+        self._facts: dict[str, SparkFacts] = {} if main is None else main._facts
         self._catalog: dict[str, pa.Table] = {}
         self._shown: set[str] = set()
         self._views: set[str] = set() if main is None else main._views
@@ -133,7 +134,7 @@ class SparkEngine(Engine):
         ]
 
     def facts(self, table: str) -> SparkFacts:
-        return SparkFacts(self.session, table)
+        return self._facts.setdefault(table, SparkFacts(self.session, table))
 
     def compares_texts_plainly(self) -> bool:
         # A column of another collation has another type.

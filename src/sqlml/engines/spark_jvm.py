@@ -110,8 +110,12 @@ class JvmFunctions:
         publication = compiled.publication()
         if publication.strict:
             raise Refused("on_null is 'error'")
+        required = publication.required or frozenset()
         for node in compiled.program.nodes:
-            if isinstance(node, Encode) and (node.missing is None or node.unknown is None):
+            # A row without a value that must be there is NULL before anything is encoded.
+            if isinstance(node, Encode) and (
+                node.unknown is None or (node.missing is None and node.inputs[0][0] not in required)
+            ):
                 raise Refused("the model itself must answer for a category that it doesn't know")
         # Its name in SQL doesn't matter here, and could be anything.
         publication = replace(publication, function=re.sub(r"\W", "_", publication.function, flags=re.ASCII))

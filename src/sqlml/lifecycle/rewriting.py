@@ -11,7 +11,8 @@ from sqlml.engines.engine import Engine, Refused
 from sqlml.errors import EngineError
 from sqlml.lifecycle.backing import Backing
 from sqlml.models.derived import Derived
-from sqlml.planner import Plan, PlannedCall, numbered_names
+from sqlml.planner import Plan, PlannedCall, Target, most_in_jvm, numbered_names
+from sqlml.programs.cost import estimate
 from sqlml.programs.program import Program
 from sqlml.programs.prune import Domain
 from sqlml.query.passes import PASSES
@@ -118,7 +119,7 @@ class Rewriter:
                 {place: _one_of(domain) for place, domain in asked.known.items()},
                 asked.number,
             )
-            answerer = self._backing.derived(call.target, derived)
+            answerer = self._backing.derived(self._best(call.target, derived), derived)
         try:
             return answerer, self._engine.register(answerer, asked.outputs, as_row=call.as_row, once=asked.once)
         except Refused:
@@ -126,6 +127,13 @@ class Rewriter:
                 raise
         other = self._backing.derived(replace(call.target, strategy="kernel"), derived)
         return other, self._engine.register(other, asked.outputs, once=asked.once)
+
+    def _best(self, target: Target, derived: Derived) -> Target:
+        """The target by the strategy that suits what is left of it."""
+        if not self._engine.has_jvm or target.function.strategy != "auto" or len(derived.outputs) != 1:
+            return target
+        cheap = estimate(derived.program).kernel_ns <= most_in_jvm(len(derived.places))
+        return replace(target, strategy="jvm" if cheap else "kernel")
 
     def _program(self, call: PlannedCall) -> Any:
         compiled = self._backing.answerer(call.target).compiled()
