@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -23,25 +24,33 @@ REWRITES = (
 STATE_FOLDER = ".sqlml"
 
 
-def chosen_rewrites(text: str) -> frozenset[str]:
-    """What the setting `rewrites` says: 'all', 'none', names, or names with a minus, which leave one out.
+@dataclass(frozen=True)
+class Rewrites:
+    """Which rewrites a query may get, and whether it gets them however little it has to do."""
+
+    names: frozenset[str]
+    always: bool
+
+
+def chosen_rewrites(text: str) -> Rewrites:
+    """What the setting `rewrites` says: 'all', 'always', 'none', names, or names with a minus, which leave one out.
 
     Raises:
         ValueError: a name that there is not.
 
     Example:
-        >>> sorted(chosen_rewrites("joins, once")), len(chosen_rewrites("-joins")) == len(REWRITES) - 1
+        >>> sorted(chosen_rewrites("joins, once").names), len(chosen_rewrites("-joins").names) == len(REWRITES) - 1
         (['joins', 'once'], True)
     """
     named = [word.strip().casefold() for word in text.split(",") if word.strip()]
-    if named in (["all"], ["none"]):
-        return frozenset(REWRITES if named == ["all"] else ())
+    if named in (["all"], ["always"], ["none"]):
+        return Rewrites(frozenset(() if named == ["none"] else REWRITES), named == ["always"])
     for name in named:
         if name.lstrip("-") not in REWRITES:
-            raise ValueError(f"'{name}' is no rewrite: {', '.join(REWRITES)}; or 'all', or 'none'")
+            raise ValueError(f"'{name}' is no rewrite: {', '.join(REWRITES)}; or 'all', 'always' or 'none'")
     without = {name[1:] for name in named if name.startswith("-")}
     chosen = {name for name in named if not name.startswith("-")} or (set(REWRITES) if without else set())
-    return frozenset(chosen - without)
+    return Rewrites(frozenset(chosen - without), not without)
 
 
 class SparkSettings(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlml.catalog import Catalog
-from sqlml.config import Settings, chosen_rewrites
+from sqlml.config import Rewrites, Settings, chosen_rewrites
 from sqlml.errors import ArtifactCorrupt
 from sqlml.lifecycle.proving import refuted
 from sqlml.lifecycle.registration import Registrar
@@ -46,7 +46,7 @@ class Backing:
         tables: Path,
         *,
         trust: bool,
-        rewrites: frozenset[str],
+        rewrites: Rewrites,
     ) -> None:
         self.catalog = catalog
         self.tables_folder = catalog.predictions.home = tables

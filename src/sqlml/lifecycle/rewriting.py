@@ -3,50 +3,92 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sqlml.config import Rewrites
 from sqlml.engines.engine import Engine, Refused
 from sqlml.errors import EngineError
 from sqlml.lifecycle.backing import Backing
+from sqlml.lifecycle.facts import EngineFacts, Record
 from sqlml.models.derived import Derived
 from sqlml.planner import Plan, PlannedCall, Target, most_in_jvm, numbered_names
 from sqlml.programs.cost import estimate
 from sqlml.programs.program import Program
 from sqlml.programs.prune import Domain
 from sqlml.query.passes import PASSES
-from sqlml.query.rewriting import Asked, Column, Given, Known, State
-from sqlml.query.trees import Unreadable, called, query_of, text_of, tree_of, with_calls
+from sqlml.query.rewriting import Asked, Given, State
+from sqlml.query.trees import Unreadable, called, query_of, tables, text_of, tree_of, with_calls
 
 log = logging.getLogger("sqlml")
+
+
+_KEPT = 64
+"""Statements whose rewrites are kept."""
+_LEAST = 2e7
+"""Nanoseconds: a query whose models take less is not worth the time that rewriting takes."""
+_SLOW = 10_000.0
+"""Nanoseconds a row, of a model that has no program."""
 
 
 class Rewriter:
     """Rewrites plans for one engine, by the passes whose names are wanted."""
 
-    def __init__(self, engine: Engine, backing: Backing, wanted: Collection[str]) -> None:
+    def __init__(self, engine: Engine, backing: Backing, rewrites: Rewrites) -> None:
         self._engine = engine
         self._backing = backing
-        self._passes = {name: one for name, one in PASSES.items() if name in wanted}
+        self._passes = {name: one for name, one in PASSES.items() if name in rewrites.names}
+        self._always = rewrites.always
+        self._done: OrderedDict[tuple[str, ...], tuple[Record, Plan]] = OrderedDict()
 
     def rewrite(self, plan: Plan) -> Plan:
-        """The plan with a query that needs less, or as it was where nothing can be done; says what was done."""
-        named = zip(numbered_names(plan.calls), plan.calls, strict=True)
-        asked = [self._asked(name, place, call) for place, (name, call) in enumerate(named)]
+        """The plan with a query that needs less, or as it was where nothing can be done; says what was done.
+
+        The same query over tables of which the same is known was rewritten before.
+        """
         if not self._passes:
             return plan
+        key = (plan.canonical, *(f"{call.target.key}\n{call.output}" for call in plan.calls))
+        facts = EngineFacts(self._engine)
+        if key in self._done:
+            record, found = self._done[key]
+            if facts.holds(record):
+                self._done.move_to_end(key)
+                rewrites = (*plan.rewrites, *found.rewrites)
+                return replace(found, text=plan.text, calls=plan.calls, rewrites=rewrites)
+            facts = EngineFacts(self._engine)
+        found = self._rewritten(replace(plan, rewrites=()), facts)
+        self._done[key] = facts.record, found
+        if len(self._done) > _KEPT:
+            self._done.popitem(last=False)
+        return replace(found, rewrites=(*plan.rewrites, *found.rewrites))
+
+    def _rewritten(self, plan: Plan, facts: EngineFacts) -> Plan:
+        named = zip(numbered_names(plan.calls), plan.calls, strict=True)
+        asked = [self._asked(name, place, call) for place, (name, call) in enumerate(named)]
         try:
             tree = tree_of(plan.canonical, self._engine.dialect)
         except Unreadable as why:
             return replace(plan, rewrites=(*plan.rewrites, f"none of the query: {why}"))
-        facts = _EngineFacts(self._engine)
+        if not self._always and self._work(plan, tree, facts) < _LEAST:
+            return plan
         state = State(tree, {one.name: one for one in reversed(asked)})
         for one in self._passes.values():
             state = one(state, facts)
         if not state.done:
             return plan
         return self._checked(plan, state)
+
+    def _work(self, plan: Plan, tree: Any, facts: EngineFacts) -> float:
+        """About how many nanoseconds the plain query's models take, if the largest table's rows are all answered."""
+        counts = [facts.table(name).rows for name in tables(tree, facts.dialect)]
+        largest = max((count for count in counts if count is not None), default=0)
+        if None in counts:
+            return math.inf
+        return largest * sum(call.target.description.estimates.get("kernel", _SLOW) for call in plan.calls)
 
     def _asked(self, name: str, place: int, call: PlannedCall) -> Asked:
         """A planned call as the passes see it."""
@@ -138,41 +180,6 @@ class Rewriter:
     def _program(self, call: PlannedCall) -> Any:
         compiled = self._backing.answerer(call.target).compiled()
         return None if compiled is None else compiled.program
-
-
-class _EngineFacts:
-    """What the engine knows, asked once a statement."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.dialect = engine.dialect
-        self._engine = engine
-        self._columns: dict[str, Sequence[Column] | None] = {}
-        self._tables: dict[str, Known] = {}
-        self._plain: bool | None = None
-
-    def columns(self, query: str) -> Sequence[Column] | None:
-        if query not in self._columns:
-            try:
-                self._columns[query] = [Column(one.name, one.kind) for one in self._engine.columns(query)]
-            except EngineError:
-                self._columns[query] = None
-        return self._columns[query]
-
-    def table(self, name: str) -> Known:
-        if name not in self._tables:
-            self._tables[name] = self._engine.facts(name)
-        return self._tables[name]
-
-    def plain_texts(self) -> bool:
-        if self._plain is None:
-            self._plain = self._engine.compares_texts_plainly()
-        return self._plain
-
-    def runs_once(self) -> bool:
-        return self._engine.runs_once
-
-    def nulls_last(self, *, descending: bool) -> bool:
-        return self._engine.orders_nulls_last(descending=descending)
 
 
 def _one_of(domain: Domain) -> Any:

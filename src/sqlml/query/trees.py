@@ -62,6 +62,17 @@ def is_query(text: str, dialect: str) -> bool:
         return False
 
 
+def tables(tree: exp.Expr, dialect: str) -> list[str]:
+    """The tables that a tree names, as SQL, each once; what it names itself is none."""
+    own = {cte.alias.casefold() for cte in tree.find_all(exp.CTE)}
+    found = [
+        ".".join(part.sql(dialect) for part in table.parts)
+        for table in tree.find_all(exp.Table)
+        if isinstance(table.this, exp.Identifier) and (table.args.get("db") or table.name.casefold() not in own)
+    ]
+    return list(dict.fromkeys(found))
+
+
 def called(tree: exp.Expr, names: Collection[str]) -> list[str]:
     """Which of these functions a tree calls."""
     return list(dict.fromkeys(node.name for node in tree.find_all(exp.Anonymous) if node.name in names))
