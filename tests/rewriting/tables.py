@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -134,10 +136,10 @@ def arrow(rows: pd.DataFrame, name: str) -> pa.Table:
 
 def _array(values: Sequence[Any], type_: str) -> pa.Array:
     if type_ in ("DOUBLE", "FLOAT"):
+        # NaN is no NULL here, and everywhere else pandas' way to write one.
         return pa.array([None if value is None else float(value) for value in values], _ARROW[type_], from_pandas=False)
+    values = [None if isinstance(value, float) and math.isnan(value) else value for value in values]
     if type_ == "DECIMAL(10,2)":
-        from decimal import Decimal
-
         return pa.array([None if value is None else Decimal(f"{value:.2f}") for value in values], _ARROW[type_])
     if type_ in ("INTEGER", "BIGINT"):
         return pa.array([None if value is None else int(value) for value in values], _ARROW[type_])
