@@ -62,7 +62,11 @@ def alike(one: Any, other: Any) -> bool:
 def _key(row: Sequence[Any]) -> tuple[Any, ...]:
     """What isn't a float decides, and then the floats, which may differ a little."""
     floats = [value for value in row if isinstance(value, float)]
-    rest = [f"{type(value).__name__} {'' if isinstance(value, dict) else value!r}" for value in row if not isinstance(value, float)]
+    rest = [
+        f"{type(value).__name__} {'' if isinstance(value, dict) else value!r}"
+        for value in row
+        if not isinstance(value, float)
+    ]
     return ([float in (type(value),) for value in row], rest, [(math.isnan(value), value) for value in floats])
 
 
@@ -73,7 +77,7 @@ def error_of(db: Any, text: str, wanted: str | Collection[str]) -> str | None:
             fetched(db, text)
         except SqlmlError as error:
             return str(error)
-        except Exception as error:  # noqa: BLE001: the engine's own relation raises what it likes
+        except Exception as error:
             found = db.engine_error(error)
             if found is None:
                 raise

@@ -111,7 +111,9 @@ class Draw:
             ("facts",), ("facts", "planes"), ("facts", "planes", "places"), ("planes", "facts", "places"), ("facts", "places"),
             ("places", "facts"), ("planes",),
         )  # fmt: skip
-        style = self.one({"facts": "f", "planes": "p", "places": "q"}, {"facts": self.name("My f"), "planes": "P", "places": "x"})
+        style = self.one(
+            {"facts": "f", "planes": "p", "places": "q"}, {"facts": self.name("My f"), "planes": "P", "places": "x"}
+        )
         self._aliases, self._where, self._using = {}, [], set()
         self._from = ""
         for table in held:
@@ -128,7 +130,9 @@ class Draw:
         kind = self.number(0, 7)
         if kind < 5:
             return plain
-        condition = self.one(*(f"{name} IS NOT NULL" for name in list(COLUMNS[table])[:3]), *(["dist > 100"] if table == "facts" else []))
+        condition = self.one(
+            *(f"{name} IS NOT NULL" for name in list(COLUMNS[table])[:3]), *(["dist > 100"] if table == "facts" else [])
+        )
         query = f"SELECT * FROM {plain} WHERE {condition}"
         if kind == 5:
             return f"({query})"
@@ -149,7 +153,17 @@ class Draw:
         if kind == 9:
             self._where.append(on)
             return f" CROSS JOIN {source}"
-        joined = ["JOIN", "INNER JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "JOIN", "LEFT JOIN", "JOIN", "LEFT JOIN"][kind]
+        joined = [
+            "JOIN",
+            "INNER JOIN",
+            "LEFT JOIN",
+            "LEFT JOIN",
+            "RIGHT JOIN",
+            "JOIN",
+            "LEFT JOIN",
+            "JOIN",
+            "LEFT JOIN",
+        ][kind]
         if kind in (5, 6):
             self._using.add(key)
             return f" {joined} {source} USING ({key})"
@@ -217,7 +231,11 @@ class Draw:
             return self.one(f"{column} IS NULL", f"{column} IS NOT NULL")
         if type_ == "BOOLEAN":
             return self.one(column, f"NOT {column}", f"{column} = true", f"{column} IS NOT TRUE", f"{column} <> true")
-        literal = self.one(*_LITERALS[type_]) if type_ != "VARCHAR" else _text(self.one(*_TEXTS.get(name, ["N001"]), "never seen"))
+        literal = (
+            self.one(*_LITERALS[type_])
+            if type_ != "VARCHAR"
+            else _text(self.one(*_TEXTS.get(name, ["N001"]), "never seen"))
+        )
         other = self.one(*_LITERALS[type_]) if type_ != "VARCHAR" else _text(self.one(*_TEXTS.get(name, ["N002"])))
         if type_ == "VARCHAR":
             return self.one(
@@ -251,7 +269,13 @@ class Draw:
         """A number to compare a prediction with: one that a row has, or one beyond all."""
         if self.chance(5):
             return str(self.one("0.5", "0", "-1e3", "1.0", "2", "CAST('NaN' AS DOUBLE)"))
-        held = sorted({value for value in self._answers(f"SELECT {call.text} {self.tail()}") if value is not None and value == value})
+        held = sorted(
+            {
+                value
+                for value in self._answers(f"SELECT {call.text} {self.tail()}")
+                if value is not None and value == value
+            }
+        )
         assume(held)
         value = held[self.number(0, len(held) - 1)]
         if not call.exact:
@@ -277,7 +301,9 @@ class Draw:
 
     def statement(self) -> Drawn:
         """Draw a query."""
-        shape = self.one("plain", "plain", "group", "first", "distinct", "sets", "in", "nested", "aggregates", "windows", "star")
+        shape = self.one(
+            "plain", "plain", "group", "first", "distinct", "sets", "in", "nested", "aggregates", "windows", "star"
+        )
         self._ctes = []
         self.sources()
         text, ordered = getattr(self, f"_{shape}")()
@@ -331,11 +357,17 @@ class Draw:
         one = _text(call.classes[0]) if call.gives == "label" else self._bound(call)
         test = self.one(f"y = {one}", f"y > {one}", "y IS NULL", f"NOT (y < {one})")
         column = self.column(self.one(*self.columns()))
-        return f"SELECT count(*), min(c) FROM (SELECT {column} AS c, {call.text} AS y {self.filtered()}) AS s WHERE {test}", False
+        return (
+            f"SELECT count(*), min(c) FROM (SELECT {column} AS c, {call.text} AS y {self.filtered()}) AS s WHERE {test}",
+            False,
+        )
 
     def _aggregates(self) -> tuple[str, bool]:
         call = self.call(wanted=("number", "label"), groups=True).text
-        return f"SELECT count(*), count({call}), min({call}), sum(CASE WHEN {self.predicate(1)} THEN 1 ELSE 0 END) {self.filtered()}", False
+        return (
+            f"SELECT count(*), count({call}), min({call}), sum(CASE WHEN {self.predicate(1)} THEN 1 ELSE 0 END) {self.filtered()}",
+            False,
+        )
 
     def _windows(self) -> tuple[str, bool]:
         assume("facts" in self._aliases and len(self._aliases) == 1)

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
-from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPRegressor
@@ -91,13 +95,22 @@ def _models() -> Iterator[tuple[str, Fitted]]:
         holed[name] = holed[name].astype(float).where(random.random(len(rows)) > 0.15)
 
     wide = ["carrier", "dist", "seats", "maker", "age", "zone", "altitude"]
-    yield "risk", Fitted(make_pipeline(_encoded(wide), LogisticRegression(max_iter=300)).fit(rows[wide], late), rows[wide])
+    yield (
+        "risk",
+        Fitted(make_pipeline(_encoded(wide), LogisticRegression(max_iter=300)).fit(rows[wide], late), rows[wide]),
+    )
     hard = ["carrier", "maker", "zone", "dist"]
-    yield "strict", Fitted(
-        make_pipeline(_encoded(hard, "error"), LogisticRegression(max_iter=300)).fit(rows[hard], late), rows[hard]
+    yield (
+        "strict",
+        Fitted(
+            make_pipeline(_encoded(hard, "error"), LogisticRegression(max_iter=300)).fit(rows[hard], late), rows[hard]
+        ),
     )
     some = ["carrier", "maker", "dist", "altitude"]
-    yield "grade", Fitted(make_pipeline(_encoded(some), LogisticRegression(max_iter=300)).fit(rows[some], grade), rows[some])
+    yield (
+        "grade",
+        Fitted(make_pipeline(_encoded(some), LogisticRegression(max_iter=300)).fit(rows[some], grade), rows[some]),
+    )
     tree = DecisionTreeClassifier(max_depth=7, random_state=0)
     yield "tree", Fitted(make_pipeline(_trees(wide), tree).fit(rows[wide], grade), rows[wide], exact=True)
     forest = RandomForestClassifier(10, max_depth=6, random_state=0)
@@ -109,8 +122,11 @@ def _models() -> Iterator[tuple[str, Fitted]]:
     cost = ["maker", "zone", "dist", "price", "night", "fuel"]
     yield "cost", Fitted(make_pipeline(_encoded(cost), LinearRegression()).fit(rows[cost], hidden * 100), rows[cost])
     boost = ["dist", "age", "altitude", "seats"]
-    yield "boost", Fitted(
-        GradientBoostingRegressor(n_estimators=15, random_state=0).fit(rows[boost], hidden), rows[boost], exact=True
+    yield (
+        "boost",
+        Fitted(
+            GradientBoostingRegressor(n_estimators=15, random_state=0).fit(rows[boost], hidden), rows[boost], exact=True
+        ),
     )
     net = ["dist", "age", "altitude"]
     network = MLPRegressor(hidden_layer_sizes=(6,), max_iter=200, random_state=0)
@@ -118,34 +134,48 @@ def _models() -> Iterator[tuple[str, Fitted]]:
     near = ["dist", "age"]
     yield "near", Fitted(KNeighborsClassifier(3).fit(rows[near], late), rows[near], exact=True)
     plain = LogisticRegression(max_iter=300)
-    yield "careful", Fitted(
-        make_pipeline(StandardScaler(), plain).fit(rows[["dist", "altitude"]], late),
-        rows[["dist", "altitude"]],
-        options={"on_null": "error"},
+    yield (
+        "careful",
+        Fitted(
+            make_pipeline(StandardScaler(), plain).fit(rows[["dist", "altitude"]], late),
+            rows[["dist", "altitude"]],
+            options={"on_null": "error"},
+        ),
     )
     passed = HistGradientBoostingClassifier(max_iter=10, random_state=0)
-    yield "passing", Fitted(
-        passed.fit(holed[numbers], late), holed[numbers], exact=True, options={"on_null": "pass"}
-    )
+    yield "passing", Fitted(passed.fit(holed[numbers], late), holed[numbers], exact=True, options={"on_null": "pass"})
     # All that it is given is one dimension's.
     plane = ["maker", "age", "weight"]
-    yield "plane", Fitted(
-        make_pipeline(_trees(plane), DecisionTreeClassifier(max_depth=5, random_state=0)).fit(rows[plane], grade),
-        rows[plane],
-        exact=True,
+    yield (
+        "plane",
+        Fitted(
+            make_pipeline(_trees(plane), DecisionTreeClassifier(max_depth=5, random_state=0)).fit(rows[plane], grade),
+            rows[plane],
+            exact=True,
+        ),
     )
     holes = ["age", "weight"]
-    yield "plane_hist", Fitted(
-        HistGradientBoostingRegressor(max_iter=10, random_state=0).fit(holed[holes], hidden), holed[holes], exact=True
+    yield (
+        "plane_hist",
+        Fitted(
+            HistGradientBoostingRegressor(max_iter=10, random_state=0).fit(holed[holes], hidden),
+            holed[holes],
+            exact=True,
+        ),
     )
     typed = rows[["delay", "seats", "fuel", "night", "carrier"]].assign(
         delay=rows.delay.astype("float32"), seats=rows.seats.astype("int32"), fuel=rows.fuel.astype("int64")
     )
-    yield "typed", Fitted(
-        make_pipeline(_trees(list(typed.columns)), DecisionTreeClassifier(max_depth=8, random_state=0)).fit(typed, grade),
-        typed,
-        exact=True,
-        typed=True,
+    yield (
+        "typed",
+        Fitted(
+            make_pipeline(_trees(list(typed.columns)), DecisionTreeClassifier(max_depth=8, random_state=0)).fit(
+                typed, grade
+            ),
+            typed,
+            exact=True,
+            typed=True,
+        ),
     )
     odd = rows[["Wet Days", 'say "hi"', "altitude"]]
     yield "odd", Fitted(LinearRegression().fit(odd, hidden), odd)

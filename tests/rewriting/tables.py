@@ -152,7 +152,9 @@ def fill(db: Any, rows: Rows, *, keys: bool = True, suffix: str = "") -> None:
         db.sql(f"DROP TABLE IF EXISTS {name}{suffix}")
     for name in ("planes", "places", "facts"):
         given = arrow(rows[name], name)
-        columns = [f"{_quoted(column)} {type_}{_key(name, column) if keys else ''}" for column, type_ in COLUMNS[name].items()]
+        columns = [
+            f"{_quoted(column)} {type_}{_key(name, column) if keys else ''}" for column, type_ in COLUMNS[name].items()
+        ]
         if keys and name == "facts":
             columns += [f"FOREIGN KEY ({key}) REFERENCES {other}{suffix} ({key})" for other, key in KEYS.items()]
         db.sql(f"CREATE TABLE {name}{suffix} ({', '.join(columns)})")

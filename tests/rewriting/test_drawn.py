@@ -63,7 +63,9 @@ class Tables:
 def rows_of(seed: int, *, keys: bool) -> dict[str, pd.DataFrame]:
     """Small tables by a number; without keys, dimensions have rows twice and facts join nothing, or NULL."""
     random = np.random.default_rng(seed)
-    count, holes = (int(random.choice([0, 1, 7, 40, 150])), float(random.choice([0.0, 0.1, 0.4]))) if seed else (60, 0.1)
+    count, holes = (
+        (int(random.choice([0, 1, 7, 40, 150])), float(random.choice([0.0, 0.1, 0.4]))) if seed else (60, 0.1)
+    )
     rows = made(count, int(random.choice([1, 3, 8])), int(random.choice([1, 2, 5])), seed, holes)
     if not keys:
         for name, key in (("planes", "tail"), ("places", "place")):
@@ -135,7 +137,10 @@ def parts(db: Any, draw: Draw) -> None:
     draw.sources()
     condition, item = draw.predicate(), draw.item()
     whole = f"SELECT {draw.id()}, {item} {draw.tail()}"
-    texts = [f"SELECT {draw.id()}, {item} {draw.tail([held])}" for held in (f"({condition})", f"NOT ({condition})", f"({condition}) IS NULL")]
+    texts = [
+        f"SELECT {draw.id()}, {item} {draw.tail([held])}"
+        for held in (f"({condition})", f"NOT ({condition})", f"({condition}) IS NULL")
+    ]
     note("\n".join(texts))
     if draw._ctes or any(error_of(db, text, "none") is not None for text in (whole, *texts)):
         return
