@@ -145,6 +145,15 @@ def select_of(node: exp.Expr) -> exp.Select | None:
     return found if isinstance(found, exp.Select) else None
 
 
+def groups_in_several_ways(select: exp.Select) -> bool:
+    """Whether ROLLUP and the like make NULL of a column that is none in any row."""
+    group = select.args.get("group")
+    if group is None:
+        return False
+    kinds = ("rollup", "cube", "grouping_sets", "totals")
+    return any(group.args.get(kind) for kind in kinds) or group.find(exp.Rollup, exp.Cube, exp.GroupingSets) is not None
+
+
 def has_star(select: exp.Select, alias: str) -> bool:
     """Whether a SELECT list may name all columns of a source at once."""
     for item in select.expressions:

@@ -15,7 +15,16 @@ from sqlml.programs.prune import Domain, shown
 from sqlml.query.domains import ANY, Key, fits, known, of_literal
 from sqlml.query.remembered import specialized
 from sqlml.query.rewriting import Asked, Facts, Given, State
-from sqlml.query.selects import Item, bare, conjuncts, kept_by, owner, select_of, sources
+from sqlml.query.selects import (
+    Item,
+    bare,
+    conjuncts,
+    groups_in_several_ways,
+    kept_by,
+    owner,
+    select_of,
+    sources,
+)
 
 
 def prune_by_query(state: State, facts: Facts) -> State:
@@ -71,7 +80,7 @@ def _domains(node: exp.Anonymous, asked: Asked, facts: Facts) -> dict[int, Domai
         elif (column := bare(argument)) is not None:
             open_.append((given, column))
     select = select_of(node)
-    if not open_ or select is None or (items := _items(node, select, facts)) is None:
+    if not open_ or select is None or groups_in_several_ways(select) or (items := _items(node, select, facts)) is None:
         return found
     domains = known([*kept_by(select, items), *_branch(node, select)], items, facts)
     for given, column in open_:
@@ -108,6 +117,9 @@ def _branch(node: exp.Expr, select: exp.Select) -> list[exp.Expr]:
         parent = at.parent
         # In `CASE x WHEN y` it is not y that is true, but x = y.
         of_value = isinstance(parent.parent, exp.Case) and parent.parent.this is not None
+        if isinstance(parent, exp.AggFunc | exp.Window):
+            # What is made of many rows is made of others, too.
+            break
         if isinstance(parent, exp.If) and at.arg_key == "true" and not of_value:
             found += conjuncts(parent.this)
         at = parent
