@@ -21,6 +21,20 @@ STATEMENTS = {
     "a dimension's function of NULLs": "SELECT f.id, plane_hist(p.age, p.weight) FROM facts_holed AS f LEFT JOIN planes_holed AS p ON f.tail = p.tail",
     "a dimension's function that wants all": "SELECT f.id, plane(p.maker, p.age, p.weight) FROM facts AS f LEFT JOIN planes AS p ON f.tail = p.tail AND p.age > 20",
     "parts of two dimensions that may be missing": "SELECT f.id, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude) FROM facts_free AS f LEFT JOIN planes_free AS p ON f.tail = p.tail AND p.age > 20 LEFT JOIN places_free AS q USING (place)",
+    "a dimension's row as JSON": "SELECT f.id, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude), to_json(p) FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place",
+    "a dimension's row as a number": "SELECT risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude), hash(q) FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place",
+    "different rows of a dimension": "SELECT max(risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude)), count(DISTINCT p) FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place",
+    "a table's row as JSON": "SELECT to_json(f), boost(dist, 3, 4, 3) FROM facts AS f WHERE boost(dist, 3, 4, 3) > 0",
+    "a table's row by its name": "SELECT to_json(facts), boost(dist, 3, 4, 3) FROM facts WHERE boost(dist, 3, 4, 3) > 0",
+    "columns by what they are like, in a filter": "SELECT f.id, net(f.dist, 3, 4) FROM facts_holed AS f LEFT JOIN planes_holed AS p ON f.tail = p.tail WHERE COLUMNS(*) IS NOT NULL",
+    "columns by a pattern, in a filter": "SELECT f.id, net(f.dist, 3, 4) FROM facts_holed AS f LEFT JOIN planes_holed AS p ON f.tail = p.tail WHERE COLUMNS('age|weight') IS NOT NULL",
+    "columns beside what is asked once": "SELECT id, net(dist, 3, 4) FROM facts_holed WHERE net(dist, 3, 4) IS NULL AND COLUMNS('s.*') IS NOT NULL",
+    "a star in a function": "SELECT concat_ws(',', *COLUMNS(*)), boost(dist, 3, 4, 3) FROM facts WHERE boost(dist, 3, 4, 3) > 0",
+    "a star": "SELECT *, boost(dist, 3, 4, 3) AS y FROM facts WHERE boost(dist, 3, 4, 3) > 0",
+    "a star of one table": "SELECT f.*, count(*) OVER (), boost(dist, 3, 4, 3) AS y FROM facts AS f WHERE boost(dist, 3, 4, 3) > 0",
+    "a star without a column": "SELECT * EXCLUDE (dist), boost(dist, 3, 4, 3) AS y FROM facts WHERE boost(dist, 3, 4, 3) > 0",
+    "a star of a dimension": "SELECT p.*, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude) AS y FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place",
+    "a star above": "SELECT * FROM (SELECT p.maker, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude) AS y FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place) AS s WHERE y > 0.5",
 }  # fmt: skip
 
 

@@ -155,15 +155,18 @@ def groups_in_several_ways(select: exp.Select) -> bool:
 
 
 def has_star(select: exp.Select, alias: str) -> bool:
-    """Whether a SELECT list may name all columns of a source at once."""
-    for item in select.expressions:
-        for star in item.find_all(exp.Star):
-            holder = star.parent
-            if isinstance(holder, exp.Count) or star.find_ancestor(exp.Select) is not select:
-                continue
-            table = holder.table.casefold() if isinstance(holder, exp.Column) else ""
-            if not table or table == alias.casefold():
-                return True
-        if item.find(exp.Columns):
+    """Whether a SELECT may name all columns of a source at once, in any of its clauses."""
+    for star in select.find_all(exp.Star):
+        holder = star.parent
+        if isinstance(holder, exp.Count) or star.find_ancestor(exp.Select) is not select:
+            continue
+        table = holder.table.casefold() if isinstance(holder, exp.Column) else ""
+        if not table or table == alias.casefold():
             return True
-    return False
+    return has_row(select, alias)
+
+
+def has_row(select: exp.Select, alias: str) -> bool:
+    """Whether a SELECT asks for columns by what they are like, or for a source's rows by its alias."""
+    names = (column for column in select.find_all(exp.Column) if not column.table)
+    return select.find(exp.Columns) is not None or any(column.name.casefold() == alias.casefold() for column in names)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from sqlml.query.rewriting import Facts, State
-from sqlml.query.selects import conjuncts, select_of, selects, sources, where_of
+from sqlml.query.selects import conjuncts, has_row, select_of, selects, sources, where_of
 
 _COLUMN = "__sqlml_once_"
 
@@ -24,7 +24,7 @@ def evaluate_once(state: State, facts: Facts) -> State:
         if not again or any(column.args.get("db") for column in select.find_all(exp.Column)):
             continue
         items = sources(select, facts)
-        if items is None or len(items) != 1 or items[0].table is None or _has_odd_star(select):
+        if items is None or len(items) != 1 or items[0].table is None or _has_odd_star(select, items[0].alias):
             continue
         names = {state.asked[node.name].function for node in again.values()}
         state = _with_columns(state, select, items[0].alias, again)
@@ -44,10 +44,15 @@ def _again(select: exp.Select, calls: list[exp.Anonymous]) -> dict[str, exp.Anon
     }
 
 
-def _has_odd_star(select: exp.Select) -> bool:
+def _has_odd_star(select: exp.Select, alias: str) -> bool:
     """Whether a star does more than name columns, so that a column can't just be left out of it."""
-    stars = [star for item in select.expressions for star in item.find_all(exp.Star)]
-    return any(star.args.get("replace") or star.args.get("rename") or star.args.get("except_") for star in stars)
+    for star in select.find_all(exp.Star):
+        if isinstance(star.parent, exp.Count) or star.find_ancestor(exp.Select) is not select:
+            continue
+        item = star.parent if isinstance(star.parent, exp.Column) else star
+        if item.parent is not select or any(star.args.get(key) for key in ("replace", "rename", "except_")):
+            return True
+    return has_row(select, alias)
 
 
 def _with_columns(state: State, select: exp.Select, alias: str, again: dict[str, exp.Anonymous]) -> State:
