@@ -35,6 +35,16 @@ STATEMENTS = {
     "a star without a column": "SELECT * EXCLUDE (dist), boost(dist, 3, 4, 3) AS y FROM facts WHERE boost(dist, 3, 4, 3) > 0",
     "a star of a dimension": "SELECT p.*, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude) AS y FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place",
     "a star above": "SELECT * FROM (SELECT p.maker, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude) AS y FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place) AS s WHERE y > 0.5",
+    # A CTE by the name of a table.
+    "a CTE with rows twice": "WITH planes AS (SELECT * FROM planes UNION ALL SELECT * FROM planes) SELECT f.id, net(f.dist, 3, 4) FROM facts AS f LEFT JOIN planes AS p ON f.tail = p.tail",
+    "a CTE in capitals": "WITH PLANES AS (SELECT * FROM planes UNION ALL SELECT * FROM planes) SELECT f.id, net(f.dist, 3, 4) FROM facts AS f LEFT JOIN planes ON f.tail = planes.tail",
+    "a CTE without rows": "WITH planes AS (SELECT * FROM planes WHERE age > 20) SELECT f.id, net(f.dist, 3, 4) FROM facts AS f JOIN planes AS p ON f.tail = p.tail",
+    "a CTE with other numbers": "WITH planes AS (SELECT * REPLACE (age * 100 AS age) FROM planes) SELECT tail, boost(3, age, age, age) FROM planes",
+    "a CTE of other types": "WITH facts AS (SELECT id, carrier AS dist, dist AS carrier FROM facts WHERE boost(dist, 3, 4, seats) > 0) SELECT count(dist), max(boost(carrier, 3, 4, 3)) FROM facts",
+    "a CTE over a CTE": "WITH a AS (SELECT * FROM facts WHERE carrier = 'AA'), facts AS (SELECT * FROM a UNION ALL SELECT * FROM a) SELECT count(*), max(boost(f.dist, p.age, 4, 3)) FROM facts AS f JOIN planes AS p ON f.tail = p.tail",
+    "a CTE that asks": "WITH y AS (SELECT id, carrier, boost(dist, 3, 4, seats) AS y FROM facts) SELECT carrier, max(y) FROM y WHERE y > 0 GROUP BY carrier",
+    "a recursive CTE": "WITH RECURSIVE facts AS (SELECT 1 AS i, 5000.0::DOUBLE AS dist UNION ALL SELECT i + 1, dist / 2 FROM facts WHERE i < 9) SELECT i, boost(dist, 3, 4, 3) FROM facts",
+    "a CTE in a subquery": "SELECT * FROM (WITH planes AS (SELECT * FROM planes UNION ALL SELECT * FROM planes) SELECT f.id, net(f.dist, 3, 4) FROM facts AS f LEFT JOIN planes AS p ON f.tail = p.tail) AS s",
 }  # fmt: skip
 
 

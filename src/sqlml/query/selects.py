@@ -15,19 +15,23 @@ Joined = Literal["from", "inner", "left", "other"]
 
 @dataclass(frozen=True)
 class Item:
-    """One source of a SELECT: its alias, how it is joined, its node, and its columns by casefolded name."""
+    """One source of a SELECT: its alias, how it is joined, its node, and its columns by casefolded name.
+
+    `named` says that it goes by the name of a CTE, which may be a table's, too.
+    """
 
     alias: str
     joined: Joined
     node: exp.Expr
     join: exp.Join | None
     columns: Mapping[str, Column]
+    named: bool = False
 
     @property
     def table(self) -> exp.Table | None:
         """The table, where it is one by name and nothing more."""
         node = self.node
-        if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+        if self.named or not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
             return None
         more = ("pivots", "sample", "version", "when", "joins", "laterals")
         return None if any(node.args.get(key) for key in more) else node
@@ -44,16 +48,19 @@ def sources(select: exp.Select, facts: Facts) -> list[Item] | None:
     if first is None or select.args.get("laterals"):
         return None
     found = []
+    ctes, recursive = _ctes(select)
+    names = {cte.alias.casefold() for cte in ctes}
     for node, join in [(first.this, None), *((join.this, join) for join in select.args.get("joins") or ())]:
         if node.args.get("joins") or not isinstance(node, exp.Table | exp.Subquery) or not node.alias_or_name:
             return None
-        columns = facts.columns(_probe(select, node, facts.dialect))
+        columns = facts.columns(_probe(node, ctes, recursive, facts.dialect))
         if columns is None:
             return None
         by_name = {column.name.casefold(): column for column in columns}
         if len(by_name) != len(columns):
             return None
-        found.append(Item(node.alias_or_name, _joined(join), node, join, by_name))
+        named = isinstance(node, exp.Table) and len(node.parts) == 1 and node.name.casefold() in names
+        found.append(Item(node.alias_or_name, _joined(join), node, join, by_name, named))
     aliases = [item.alias.casefold() for item in found]
     return found if len(set(aliases)) == len(aliases) else None
 
@@ -67,21 +74,32 @@ def _joined(join: exp.Join | None) -> Joined:
     return "inner" if not side else "left" if side == "LEFT" else "other"
 
 
-def _probe(select: exp.Select, node: exp.Expr, dialect: str) -> str:
-    """A query with an item's columns, in which calls of models are NULL."""
-    ctes: list[exp.Expr] = []
+def _ctes(select: exp.Select) -> tuple[list[exp.Expr], bool]:
+    """The CTEs that a SELECT can name, and whether one may be recursive."""
+    found: list[exp.Expr] = []
     at: exp.Expr | None = select
-    recursive = False
+    recursive, inside = False, None
     while at is not None:
-        if (held := at.args.get("with_")) is not None:
-            ctes[:0] = [cte.copy() for cte in held.expressions]
-            recursive = recursive or bool(held.args.get("recursive"))
+        if isinstance(at, exp.CTE):
+            inside = at
+        elif (held := at.args.get("with_")) is not None:
+            looped = bool(held.args.get("recursive"))
+            every = held.expressions
+            # What a CTE names is one before it, or a table.
+            place = next((i for i, cte in enumerate(every) if cte is inside), len(every))
+            found[:0] = every if looped else every[:place]
+            recursive = recursive or looped
         at = at.parent
+    return found, recursive
+
+
+def _probe(node: exp.Expr, ctes: Sequence[exp.Expr], recursive: bool, dialect: str) -> str:
+    """A query with an item's columns, in which calls of models are NULL."""
     if not ctes and isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
         return f"SELECT * FROM {node.sql(dialect)}"
     query = exp.select("*").from_(node.copy())
     if ctes:
-        query.set("with_", exp.With(expressions=ctes, recursive=recursive))
+        query.set("with_", exp.With(expressions=[cte.copy() for cte in ctes], recursive=recursive))
 
     def harmless(held: exp.Expr) -> exp.Expr:
         if isinstance(held, exp.Placeholder | exp.Parameter):
