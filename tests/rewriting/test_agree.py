@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rewriting.comparing import agree
+from rewriting.comparing import agree, error_of
 
 STATEMENTS = {
     # Conditions that don't hold where the call is evaluated.
@@ -45,9 +45,30 @@ STATEMENTS = {
     "a CTE that asks": "WITH y AS (SELECT id, carrier, boost(dist, 3, 4, seats) AS y FROM facts) SELECT carrier, max(y) FROM y WHERE y > 0 GROUP BY carrier",
     "a recursive CTE": "WITH RECURSIVE facts AS (SELECT 1 AS i, 5000.0::DOUBLE AS dist UNION ALL SELECT i + 1, dist / 2 FROM facts WHERE i < 9) SELECT i, boost(dist, 3, 4, 3) FROM facts",
     "a CTE in a subquery": "SELECT * FROM (WITH planes AS (SELECT * FROM planes UNION ALL SELECT * FROM planes) SELECT f.id, net(f.dist, 3, 4) FROM facts AS f LEFT JOIN planes AS p ON f.tail = p.tail) AS s",
+    # Literals as they are given.
+    "texts for numbers": "SELECT max(boost('5', '3', dist, seats)), max(hist('1e2', NULL, '7', 3, 4)) FROM facts",
+    "a float that is none": "SELECT id, typed(0.1, seats, fuel, true, carrier), typed(1e-50, seats, fuel, 1, carrier) FROM facts",
+    "a double for a float": "SELECT id, typed(dist, seats, fuel, night, carrier) FROM facts WHERE dist BETWEEN 10.1 AND 500.3",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", STATEMENTS.values(), ids=STATEMENTS)
 def test_the_answers_are_the_same(reader, text):
     agree(reader, text)
+
+
+REFUSED = {
+    "no truth value": "SELECT max(typed(delay, seats, fuel, 2, carrier)) FROM facts",
+    "half a truth value": "SELECT max(typed(delay, seats, fuel, 0.5, carrier)) FROM facts",
+    "no whole number": "SELECT max(typed(delay, 2.5, fuel, night, carrier)) FROM facts",
+    "no whole number of a long": "SELECT max(boost(dist, 2.5, dist, seats)) FROM facts",
+    "an integer too large": "SELECT max(typed(delay, 3000000000, fuel, night, carrier)) FROM facts",
+    "a text": "SELECT max(boost('x', 3, dist, seats)) FROM facts",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_is_refused_rewritten(reader, text):
+    """A constant that the argument's type can't hold is an error, though nothing of the model depends on it."""
+    assert error_of(reader, text, "none") is not None
+    assert error_of(reader, text, "all") == error_of(reader, text, "none")

@@ -6,6 +6,7 @@ the branches that 'AA' never takes, and then perhaps a column, are gone.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -94,10 +95,20 @@ def _domains(node: exp.Anonymous, asked: Asked, facts: Facts) -> dict[int, Domai
 
 
 def _is_of(literal: Domain, type_: str) -> bool:
-    """Whether a literal needs no cast but one between numbers; NULL is of every type."""
+    """Whether a literal is a value of a type as it stands; NULL is of every type.
+
+    Any other is cast where the call is evaluated, which may change it, or fail.
+    """
     if not literal.values:
         return True
-    return isinstance(literal.values[0], str) == (type_ == "VARCHAR")
+    value = literal.values[0]
+    if isinstance(value, str) or type_ == "VARCHAR":
+        return isinstance(value, str) and type_ == "VARCHAR"
+    if type_ == "BOOLEAN":
+        return value in (0.0, 1.0)
+    if type_ in ("INTEGER", "BIGINT"):
+        return value.is_integer() and (type_ == "BIGINT" or -(2**31) <= value < 2**31)
+    return type_ != "FLOAT" or struct.unpack("f", struct.pack("f", value))[0] == value
 
 
 def _items(node: exp.Expr, select: exp.Select, facts: Facts) -> Sequence[Item] | None:
