@@ -72,3 +72,20 @@ def test_what_is_refused_is_refused_rewritten(reader, text):
     """A constant that the argument's type can't hold is an error, though nothing of the model depends on it."""
     assert error_of(reader, text, "none") is not None
     assert error_of(reader, text, "all") == error_of(reader, text, "none")
+
+
+def test_a_key_with_a_collation_has_several_partners(db):
+    db.sql("CREATE TABLE loose (tail VARCHAR COLLATE NOCASE PRIMARY KEY)")
+    db.sql("INSERT INTO loose VALUES ('n001'), ('N001'), ('N002')")
+    plan = agree(
+        db, "SELECT f.id, boost(f.dist, f.seats, 4, 4) FROM facts AS f LEFT JOIN loose AS l ON f.tail = l.tail"
+    )
+    assert "join" not in str(plan.rewrites)
+
+
+def test_a_text_is_equal_to_others_under_a_collation(db):
+    text = "SELECT id, grade(carrier, 'Boeing', dist, 4) FROM facts WHERE carrier = 'aa'"
+    assert "carrier is 'aa'" in str(agree(db, text).rewrites)
+    db.sql("SET default_collation = 'NOCASE'")
+    assert "carrier" not in str(agree(db, text).rewrites)
+    db.sql("RESET default_collation")
