@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rewriting.world import rewriting
@@ -25,7 +25,7 @@ def fetched(db: Any, text: str, params: Any = None) -> Rows:
     return [tuple(row) for row in rows]
 
 
-def both(db: Any, text: str, wanted: str | Collection[str] = "all", params: Any = None) -> tuple[Plan, Rows, Rows]:
+def both(db: Any, text: str, wanted: str = "all", params: Any = None) -> tuple[Plan, Rows, Rows]:
     """The rewritten plan, the rows without rewrites, and those with them."""
     with rewriting(db, "none"):
         plain = fetched(db, text, params)
@@ -33,7 +33,7 @@ def both(db: Any, text: str, wanted: str | Collection[str] = "all", params: Any 
         return db.explain(text), plain, fetched(db, text, params)
 
 
-def agree(db: Any, text: str, wanted: str | Collection[str] = "all", params: Any = None, ordered: bool = False) -> Plan:
+def agree(db: Any, text: str, wanted: str = "all", params: Any = None, ordered: bool = False) -> Plan:
     """The plan of a query whose rewritten form answers what its own does."""
     plan, plain, rewritten = both(db, text, wanted, params)
     same(rewritten, plain, ordered)
@@ -70,7 +70,7 @@ def _key(row: Sequence[Any]) -> tuple[Any, ...]:
     return ([float in (type(value),) for value in row], rest, [(math.isnan(value), value) for value in floats])
 
 
-def error_of(db: Any, text: str, wanted: str | Collection[str]) -> str | None:
+def error_of(db: Any, text: str, wanted: str) -> str | None:
     """What a query fails with, by the rewrites that are wanted."""
     with rewriting(db, wanted):
         try:

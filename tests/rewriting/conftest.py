@@ -22,7 +22,7 @@ def rewriting_world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture
 def db(rewriting_world: World) -> Iterator[sqlml.Session]:
     """A session of a test's own, with the three tables and their keys."""
-    with sqlml.connect(project=rewriting_world.folder, publish="needed") as session:
+    with sqlml.connect(project=rewriting_world.folder, publish="needed", rewrites="always") as session:
         fill(session, made())
         yield session
 
@@ -35,7 +35,7 @@ def reader(rewriting_world: World, tmp_path_factory: pytest.TempPathFactory) -> 
     `_free` behind their names; as Parquet files, with `_file`; a view over the fact table, and an empty table.
     """
     folder = tmp_path_factory.mktemp("files")
-    with sqlml.connect(project=rewriting_world.folder, publish="needed") as session:
+    with sqlml.connect(project=rewriting_world.folder, publish="needed", rewrites="always") as session:
         fill(session, made())
         fill(session, made(holes=0.1, seed=7), suffix="_holed")
         fill(session, made(holes=0.1, seed=7), suffix="_free", keys=False)
@@ -59,5 +59,5 @@ def spark_tables(spark: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def spark_reader(spark_tables: Any, rewriting_world: World) -> Iterator[sqlml.Session]:
-    with sqlml.connect(spark_tables, project=rewriting_world.folder, publish="needed") as session:
+    with sqlml.connect(spark_tables, project=rewriting_world.folder, publish="needed", rewrites="always") as session:
         yield session

@@ -79,7 +79,7 @@ def rows_of(seed: int, *, keys: bool) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def tables(rewriting_world, tmp_path_factory) -> Iterator[Tables]:
-    with sqlml.connect(project=rewriting_world.folder, publish="needed") as db:
+    with sqlml.connect(project=rewriting_world.folder, publish="needed", rewrites="always") as db:
         yield Tables(db, tmp_path_factory.mktemp("drawn"))
 
 
@@ -169,7 +169,7 @@ def spark_drawn(spark, rewriting_world) -> Iterator[Any]:
     for seed in range(3):
         for name, rows in rows_of(seed, keys=False).items():
             fresh.createDataFrame(arrow(rows, name)).createOrReplaceTempView(f"{name}_{seed}")
-    with sqlml.connect(fresh, project=rewriting_world.folder, publish="needed") as db:
+    with sqlml.connect(fresh, project=rewriting_world.folder, publish="needed", rewrites="always") as db:
         yield db
 
 

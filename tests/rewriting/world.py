@@ -6,8 +6,8 @@ import contextlib
 import io
 import threading
 import warnings
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,17 @@ def _log(held: Fitted, name: str, registry: str) -> None:
 
 
 @contextlib.contextmanager
-def rewriting(db: Any, wanted: str | Collection[str]) -> Iterator[Any]:
-    """A session as if the setting `rewrites` were another one: over the same data, with the same functions."""
+def rewriting(db: Any, wanted: str) -> Iterator[Any]:
+    """A session as if the setting `rewrites` were another one: over the same data, with the same functions.
+
+    However small the tables are; what a session has rewritten stays with it, for each setting.
+    """
     planning = db._planning
     before = planning._rewriter
-    names = chosen_rewrites(wanted) if isinstance(wanted, str) else frozenset(wanted)
-    planning._rewriter = Rewriter(db._engine, db._backing, names)
+    held = planning.__dict__.setdefault("_held_by_tests", {})
+    if wanted not in held:
+        held[wanted] = Rewriter(db._engine, db._backing, replace(chosen_rewrites(wanted), always=True))
+    planning._rewriter = held[wanted]
     try:
         yield db
     finally:
