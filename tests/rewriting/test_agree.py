@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rewriting.comparing import agree, error_of
+from rewriting.world import rewriting
+from sqlml.query.passes import equal, limits, statistics
 
 STATEMENTS = {
     # Conditions that don't hold where the call is evaluated.
@@ -49,6 +51,12 @@ STATEMENTS = {
     "texts for numbers": "SELECT max(boost('5', '3', dist, seats)), max(hist('1e2', NULL, '7', 3, 4)) FROM facts",
     "a float that is none": "SELECT id, typed(0.1, seats, fuel, true, carrier), typed(1e-50, seats, fuel, 1, carrier) FROM facts",
     "a double for a float": "SELECT id, typed(dist, seats, fuel, night, carrier) FROM facts WHERE dist BETWEEN 10.1 AND 500.3",
+    # Calls that fail for rows which a branch keeps from them.
+    "a branch in a filter": "SELECT id, careful(dist, 3) FROM facts_holed WHERE CASE WHEN dist IS NOT NULL AND NOT isnan(dist) THEN careful(dist, 3) = 'late' ELSE false END",
+    "a filter with OR": "SELECT id, CASE WHEN dist IS NOT NULL AND NOT isnan(dist) THEN careful(dist, 3) END FROM facts_holed WHERE dist IS NULL OR isnan(dist) OR careful(dist, 3) = 'late'",
+    "a category that the model refuses": "SELECT id, CASE WHEN carrier IN ('AA', 'UA') THEN strict(carrier, 'Boeing', 'north', dist) END FROM facts_holed WHERE carrier IN ('AA', 'UA') AND strict(carrier, 'Boeing', 'north', dist) = 'late'",
+    "a model in a branch": "SELECT maker, CASE WHEN age IS NOT NULL THEN careful(age, age) END FROM planes_holed",
+    "an answer under another name": "SELECT upper(near(age, age)) AS answer, answer || '!' AS loud FROM planes",
 }  # fmt: skip
 
 
@@ -89,3 +97,47 @@ def test_a_text_is_equal_to_others_under_a_collation(db):
     db.sql("SET default_collation = 'NOCASE'")
     assert "carrier" not in str(agree(db, text).rewrites)
     db.sql("RESET default_collation")
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Small tables are worth every pass."""
+    for held in ((limits, "_SAMPLE", 10), (equal, "_FEWER", 0.1), (equal, "_SLOW", 0), (statistics, "_WORTH", 1.0)):
+        monkeypatch.setattr(*held)
+
+
+FIRST = "hist(dist, delay, seats, fuel, price)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"SELECT {FIRST} AS y FROM facts WHERE random() < 0.01 ORDER BY y DESC LIMIT 3",
+        f"SELECT {FIRST} AS y FROM (SELECT * FROM facts LIMIT 300) AS s ORDER BY y DESC LIMIT 3",
+        f"SELECT {FIRST} AS y FROM (SELECT * FROM facts WHERE random() < 0.5) AS s ORDER BY y DESC LIMIT 3",
+        f"WITH s AS (SELECT * FROM facts WHERE random() < 0.5) SELECT {FIRST} AS y FROM s ORDER BY y DESC LIMIT 3",
+        f"SELECT {FIRST} AS y FROM facts TABLESAMPLE 10 PERCENT (bernoulli) ORDER BY y DESC LIMIT 3",
+        "SELECT near(seats, seats) FROM facts WHERE random() < 0.5",
+    ],
+)
+def test_rows_that_differ_when_they_are_asked_for_again_are_asked_for_once(reader, eager, text):
+    with rewriting(reader, "limits, equal") as db:
+        plan = db.explain(text)
+        assert "stops at the tree" not in str(plan)
+        assert "once for each" not in str(plan)
+        assert all(row[0] is not None for row in db.sql(text).fetchall())
+
+
+def test_the_first_rows_are_the_first(reader, eager):
+    text = f"SELECT {FIRST} AS y, id FROM facts WHERE dist > 10 ORDER BY y DESC, id LIMIT 5"
+    assert "stops at the tree" in str(agree(reader, text, "limits", ordered=True))
+
+
+def test_a_python_model_is_asked_once_for_each_combination(reader, eager):
+    text = "SELECT id, near(seats, seats) FROM facts WHERE id < 500"
+    assert "once for each combination" in str(agree(reader, text, "equal"))
+    for text in (
+        "SELECT id, CASE WHEN seats > 5 THEN careful(seats, seats) END FROM facts_holed",
+        "SELECT id, careful(seats, seats) FROM facts_holed WHERE net(dist, seats, 3) IS NOT NULL",
+    ):
+        assert "once for each combination" not in str(agree(reader, text, "equal"))

@@ -23,7 +23,7 @@ KINDS = ("keys", "free", "file")
 WANTED = ("all", "all", *NAMES, *(f"-{name}" for name in NAMES))
 
 few = settings(max_examples=40, suppress_health_check=list(HealthCheck), derandomize=True)
-many = settings(max_examples=3000, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -150,6 +150,36 @@ def kept_by(select: exp.Select, items: Sequence[Item]) -> list[exp.Expr]:
             if item.joined == "inner" and item.join is not None:
                 found += conjuncts(item.join.args.get("on"))
     return found
+
+
+_UNSETTLED = (exp.Rand, exp.Randn, exp.Uuid, exp.TableSample, exp.Limit, exp.Fetch, exp.Offset)
+_PASSES_OVER = (exp.Case, exp.If, exp.Or, exp.Coalesce)
+
+
+def is_settled(select: exp.Select, items: Sequence[Item], known: Container[str]) -> bool:
+    """Whether a SELECT's sources and filter, asked twice, give the same rows twice; `known` functions do."""
+    where = where_of(select)
+    parts = [where] if where is not None else []
+    parts += [item.join.args["on"] for item in items if item.join is not None and item.join.args.get("on") is not None]
+    parts += [item.node for item in items if item.table is None]
+    if any(item.named for item in items):
+        parts += _ctes(select)[0]
+    # Of a function that isn't known nothing is.
+    return not any(
+        isinstance(node, _UNSETTLED) or (isinstance(node, exp.Anonymous) and node.name not in known)
+        for part in parts
+        for node in part.walk()
+    )
+
+
+def is_passed_over(node: exp.Expr, select: exp.Select) -> bool:
+    """Whether there may be rows that a SELECT sees, and an expression in it doesn't: it stands in a branch."""
+    at = node.parent
+    while at is not None and at is not select:
+        if isinstance(at, _PASSES_OVER):
+            return True
+        at = at.parent
+    return False
 
 
 def selects(tree: exp.Expr) -> list[exp.Select]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from sqlml.query.rewriting import Facts, State
-from sqlml.query.selects import conjuncts, has_row, select_of, selects, sources, where_of
+from sqlml.query.selects import bare, conjuncts, has_row, is_passed_over, select_of, selects, sources, where_of
 
 _COLUMN = "__sqlml_once_"
 
@@ -20,7 +20,7 @@ def evaluate_once(state: State, facts: Facts) -> State:
     """Make a column of each call that stands in WHERE and once more."""
     for select in selects(state.tree) if facts.runs_once() else ():
         calls = [node for node in state.calls(select) if select_of(node) is select]
-        again = _again(select, calls)
+        again = _again(state, select, calls)
         if not again or any(column.args.get("db") for column in select.find_all(exp.Column)):
             continue
         items = sources(select, facts)
@@ -32,16 +32,30 @@ def evaluate_once(state: State, facts: Facts) -> State:
     return state
 
 
-def _again(select: exp.Select, calls: list[exp.Anonymous]) -> dict[str, exp.Anonymous]:
-    """The calls of WHERE that stand there again, or in another clause; by their text."""
+def _again(state: State, select: exp.Select, calls: list[exp.Anonymous]) -> dict[str, exp.Anonymous]:
+    """The calls of WHERE that stand there again, or in another clause; by their text.
+
+    One that a branch of WHERE keeps from rows which it may fail for stays there.
+    """
     where = where_of(select)
     seen: dict[str, list[exp.Anonymous]] = {}
     for node in calls:
         seen.setdefault(node.sql(), []).append(node)
     inside = {id(node) for node in where.find_all(exp.Anonymous)} if where is not None else set()
-    return {
-        text: nodes[0] for text, nodes in seen.items() if len(nodes) > 1 and any(id(node) in inside for node in nodes)
-    }
+    found = {}
+    for text, nodes in seen.items():
+        filtering = [node for node in nodes if id(node) in inside]
+        spared = all(is_passed_over(node, select) for node in filtering) and _may_fail(state, nodes[0])
+        if len(nodes) > 1 and filtering and not spared:
+            found[text] = nodes[0]
+    return found
+
+
+def _may_fail(state: State, node: exp.Anonymous) -> bool:
+    """Whether a call or its arguments may be an error for some row."""
+    plain = (exp.Literal, exp.Null, exp.Boolean, exp.Neg)
+    given = [one for one in node.expressions if bare(one) is None and not isinstance(one.unnest(), plain)]
+    return bool(given) or state.asked[node.name].may_fail
 
 
 def _has_odd_star(select: exp.Select, alias: str) -> bool:
