@@ -7,8 +7,10 @@ import io
 import shutil
 import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlml
 from sql.fitted import Fitted, all_models, second_churn
@@ -59,7 +61,7 @@ def log(held: Fitted, name: str, alias: str | None, registry: str) -> None:
     sqlml.log_model(held.model, name=name, signature_from=held.rows, label=held.label, alias=alias, registry=registry)
 
 
-def log_with_mlflow(held: Fitted, name: str, alias: str, registry: str) -> None:
+def log_with_mlflow(held: Any, name: str, alias: str, registry: str, trusted: Sequence[str] = ()) -> None:
     """By MLflow's own function, with its own signature: sqlml's keeps INTEGER and FLOAT wide."""
     import mlflow
     from mlflow.models import infer_signature
@@ -69,7 +71,12 @@ def log_with_mlflow(held: Fitted, name: str, alias: str, registry: str) -> None:
     with mlflow.start_run():
         signature = infer_signature(held.rows, held.model.predict(held.rows))
         logged = mlflow.sklearn.log_model(
-            held.model, name="model", registered_model_name=name, signature=signature, serialization_format="skops"
+            held.model,
+            name="model",
+            registered_model_name=name,
+            signature=signature,
+            serialization_format="skops",
+            skops_trusted_types=list(trusted) or None,
         )
     version = str(logged.registered_model_version)
     mlflow.MlflowClient(registry_uri=registry).set_registered_model_alias(name, alias, version)

@@ -65,6 +65,9 @@ def fits(domain: Domain, column: Column, type_: str) -> bool:
     """Whether what is known of a column holds for an argument of a type that it is given to."""
     if type_ == "VARCHAR":
         return column.kind == "text"
+    if type_ == "FLOAT" and column.kind != "float32":
+        # Another number is rounded, perhaps to one beyond the domain's end.
+        return False
     return column.kind in _NUMBERS and not (domain.values and isinstance(domain.values[0], str))
 
 

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from sqlglot import exp
 
-from sqlml.programs.program import Program, Ref
+from sqlml.programs.program import Program, Ref, may_refuse
 from sqlml.programs.prune import Domain
 from sqlml.programs.simplify import prune
 from sqlml.types import Output
@@ -73,6 +73,11 @@ class Asked:
         present = {given.place: Domain(missing=False) for given in self.arguments if given.required}
         every = self.known.keys() | present.keys()
         return {place: present.get(place, Domain()).within(self.known.get(place, Domain())) for place in every}
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether there may be a row that it answers with an error, for which it must not be asked needlessly."""
+        return self.program is None or may_refuse(self.program)
 
     def alone(self) -> Program:
         """The program with nothing but that column, under the name of its head."""

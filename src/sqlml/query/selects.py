@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,19 +15,23 @@ Joined = Literal["from", "inner", "left", "other"]
 
 @dataclass(frozen=True)
 class Item:
-    """One source of a SELECT: its alias, how it is joined, its node, and its columns by casefolded name."""
+    """One source of a SELECT: its alias, how it is joined, its node, and its columns by casefolded name.
+
+    `named` says that it goes by the name of a CTE, which may be a table's, too.
+    """
 
     alias: str
     joined: Joined
     node: exp.Expr
     join: exp.Join | None
     columns: Mapping[str, Column]
+    named: bool = False
 
     @property
     def table(self) -> exp.Table | None:
         """The table, where it is one by name and nothing more."""
         node = self.node
-        if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+        if self.named or not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
             return None
         more = ("pivots", "sample", "version", "when", "joins", "laterals")
         return None if any(node.args.get(key) for key in more) else node
@@ -44,16 +48,19 @@ def sources(select: exp.Select, facts: Facts) -> list[Item] | None:
     if first is None or select.args.get("laterals"):
         return None
     found = []
+    ctes, recursive = _ctes(select)
+    names = {cte.alias.casefold() for cte in ctes}
     for node, join in [(first.this, None), *((join.this, join) for join in select.args.get("joins") or ())]:
         if node.args.get("joins") or not isinstance(node, exp.Table | exp.Subquery) or not node.alias_or_name:
             return None
-        columns = facts.columns(_probe(select, node, facts.dialect))
+        columns = facts.columns(_probe(node, ctes, recursive, facts.dialect))
         if columns is None:
             return None
         by_name = {column.name.casefold(): column for column in columns}
         if len(by_name) != len(columns):
             return None
-        found.append(Item(node.alias_or_name, _joined(join), node, join, by_name))
+        named = isinstance(node, exp.Table) and len(node.parts) == 1 and node.name.casefold() in names
+        found.append(Item(node.alias_or_name, _joined(join), node, join, by_name, named))
     aliases = [item.alias.casefold() for item in found]
     return found if len(set(aliases)) == len(aliases) else None
 
@@ -67,21 +74,32 @@ def _joined(join: exp.Join | None) -> Joined:
     return "inner" if not side else "left" if side == "LEFT" else "other"
 
 
-def _probe(select: exp.Select, node: exp.Expr, dialect: str) -> str:
-    """A query with an item's columns, in which calls of models are NULL."""
-    ctes: list[exp.Expr] = []
+def _ctes(select: exp.Select) -> tuple[list[exp.Expr], bool]:
+    """The CTEs that a SELECT can name, and whether one may be recursive."""
+    found: list[exp.Expr] = []
     at: exp.Expr | None = select
-    recursive = False
+    recursive, inside = False, None
     while at is not None:
-        if (held := at.args.get("with_")) is not None:
-            ctes[:0] = [cte.copy() for cte in held.expressions]
-            recursive = recursive or bool(held.args.get("recursive"))
+        if isinstance(at, exp.CTE):
+            inside = at
+        elif (held := at.args.get("with_")) is not None:
+            looped = bool(held.args.get("recursive"))
+            every = held.expressions
+            # What a CTE names is one before it, or a table.
+            place = next((i for i, cte in enumerate(every) if cte is inside), len(every))
+            found[:0] = every if looped else every[:place]
+            recursive = recursive or looped
         at = at.parent
+    return found, recursive
+
+
+def _probe(node: exp.Expr, ctes: Sequence[exp.Expr], recursive: bool, dialect: str) -> str:
+    """A query with an item's columns, in which calls of models are NULL."""
     if not ctes and isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
         return f"SELECT * FROM {node.sql(dialect)}"
     query = exp.select("*").from_(node.copy())
     if ctes:
-        query.set("with_", exp.With(expressions=ctes, recursive=recursive))
+        query.set("with_", exp.With(expressions=[cte.copy() for cte in ctes], recursive=recursive))
 
     def harmless(held: exp.Expr) -> exp.Expr:
         if isinstance(held, exp.Placeholder | exp.Parameter):
@@ -134,6 +152,36 @@ def kept_by(select: exp.Select, items: Sequence[Item]) -> list[exp.Expr]:
     return found
 
 
+_UNSETTLED = (exp.Rand, exp.Randn, exp.Uuid, exp.TableSample, exp.Limit, exp.Fetch, exp.Offset)
+_PASSES_OVER = (exp.Case, exp.If, exp.Or, exp.Coalesce)
+
+
+def is_settled(select: exp.Select, items: Sequence[Item], known: Container[str]) -> bool:
+    """Whether a SELECT's sources and filter, asked twice, give the same rows twice; `known` functions do."""
+    where = where_of(select)
+    parts = [where] if where is not None else []
+    parts += [item.join.args["on"] for item in items if item.join is not None and item.join.args.get("on") is not None]
+    parts += [item.node for item in items if item.table is None]
+    if any(item.named for item in items):
+        parts += _ctes(select)[0]
+    # Of a function that isn't known nothing is.
+    return not any(
+        isinstance(node, _UNSETTLED) or (isinstance(node, exp.Anonymous) and node.name not in known)
+        for part in parts
+        for node in part.walk()
+    )
+
+
+def is_passed_over(node: exp.Expr, select: exp.Select) -> bool:
+    """Whether there may be rows that a SELECT sees, and an expression in it doesn't: it stands in a branch."""
+    at = node.parent
+    while at is not None and at is not select:
+        if isinstance(at, _PASSES_OVER):
+            return True
+        at = at.parent
+    return False
+
+
 def selects(tree: exp.Expr) -> list[exp.Select]:
     """Every SELECT of a statement, the innermost first."""
     return list(tree.find_all(exp.Select))[::-1]
@@ -145,16 +193,28 @@ def select_of(node: exp.Expr) -> exp.Select | None:
     return found if isinstance(found, exp.Select) else None
 
 
+def groups_in_several_ways(select: exp.Select) -> bool:
+    """Whether ROLLUP and the like make NULL of a column that is none in any row."""
+    group = select.args.get("group")
+    if group is None:
+        return False
+    kinds = ("rollup", "cube", "grouping_sets", "totals")
+    return any(group.args.get(kind) for kind in kinds) or group.find(exp.Rollup, exp.Cube, exp.GroupingSets) is not None
+
+
 def has_star(select: exp.Select, alias: str) -> bool:
-    """Whether a SELECT list may name all columns of a source at once."""
-    for item in select.expressions:
-        for star in item.find_all(exp.Star):
-            holder = star.parent
-            if isinstance(holder, exp.Count) or star.find_ancestor(exp.Select) is not select:
-                continue
-            table = holder.table.casefold() if isinstance(holder, exp.Column) else ""
-            if not table or table == alias.casefold():
-                return True
-        if item.find(exp.Columns):
+    """Whether a SELECT may name all columns of a source at once, in any of its clauses."""
+    for star in select.find_all(exp.Star):
+        holder = star.parent
+        if isinstance(holder, exp.Count) or star.find_ancestor(exp.Select) is not select:
+            continue
+        table = holder.table.casefold() if isinstance(holder, exp.Column) else ""
+        if not table or table == alias.casefold():
             return True
-    return False
+    return has_row(select, alias)
+
+
+def has_row(select: exp.Select, alias: str) -> bool:
+    """Whether a SELECT asks for columns by what they are like, or for a source's rows by its alias."""
+    names = (column for column in select.find_all(exp.Column) if not column.table)
+    return select.find(exp.Columns) is not None or any(column.name.casefold() == alias.casefold() for column in names)

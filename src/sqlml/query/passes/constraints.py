@@ -6,6 +6,7 @@ the branches that 'AA' never takes, and then perhaps a column, are gone.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -15,7 +16,16 @@ from sqlml.programs.prune import Domain, shown
 from sqlml.query.domains import ANY, Key, fits, known, of_literal
 from sqlml.query.remembered import specialized
 from sqlml.query.rewriting import Asked, Facts, Given, State
-from sqlml.query.selects import Item, bare, conjuncts, kept_by, owner, select_of, sources
+from sqlml.query.selects import (
+    Item,
+    bare,
+    conjuncts,
+    groups_in_several_ways,
+    kept_by,
+    owner,
+    select_of,
+    sources,
+)
 
 
 def prune_by_query(state: State, facts: Facts) -> State:
@@ -71,7 +81,7 @@ def _domains(node: exp.Anonymous, asked: Asked, facts: Facts) -> dict[int, Domai
         elif (column := bare(argument)) is not None:
             open_.append((given, column))
     select = select_of(node)
-    if not open_ or select is None or (items := _items(node, select, facts)) is None:
+    if not open_ or select is None or groups_in_several_ways(select) or (items := _items(node, select, facts)) is None:
         return found
     domains = known([*kept_by(select, items), *_branch(node, select)], items, facts)
     for given, column in open_:
@@ -85,10 +95,20 @@ def _domains(node: exp.Anonymous, asked: Asked, facts: Facts) -> dict[int, Domai
 
 
 def _is_of(literal: Domain, type_: str) -> bool:
-    """Whether a literal needs no cast but one between numbers; NULL is of every type."""
+    """Whether a literal is a value of a type as it stands; NULL is of every type.
+
+    Any other is cast where the call is evaluated, which may change it, or fail.
+    """
     if not literal.values:
         return True
-    return isinstance(literal.values[0], str) == (type_ == "VARCHAR")
+    value = literal.values[0]
+    if isinstance(value, str) or type_ == "VARCHAR":
+        return isinstance(value, str) and type_ == "VARCHAR"
+    if type_ == "BOOLEAN":
+        return value in (0.0, 1.0)
+    if type_ in ("INTEGER", "BIGINT"):
+        return value.is_integer() and (type_ == "BIGINT" or -(2**31) <= value < 2**31)
+    return type_ != "FLOAT" or struct.unpack("f", struct.pack("f", value))[0] == value
 
 
 def _items(node: exp.Expr, select: exp.Select, facts: Facts) -> Sequence[Item] | None:
@@ -108,6 +128,9 @@ def _branch(node: exp.Expr, select: exp.Select) -> list[exp.Expr]:
         parent = at.parent
         # In `CASE x WHEN y` it is not y that is true, but x = y.
         of_value = isinstance(parent.parent, exp.Case) and parent.parent.this is not None
+        if isinstance(parent, exp.AggFunc | exp.Window):
+            # What is made of many rows is made of others, too.
+            break
         if isinstance(parent, exp.If) and at.arg_key == "true" and not of_value:
             found += conjuncts(parent.this)
         at = parent

@@ -71,6 +71,7 @@ class _Moving:
         if (
             len(groups) == 1
             and len(next(iter(groups.values()))) == len(asked.arguments)
+            and self._is_null_without(next(iter(groups)), asked)
             and is_total(asked.program, asked.inputs_known())
         ):
             alias = next(iter(groups))
@@ -78,6 +79,11 @@ class _Moving:
             self.state = self.state.saying(f"{asked.function} is computed once a row of '{alias}'")
             return
         self._cut(node, asked, groups)
+
+    def _is_null_without(self, alias: str, asked: Asked) -> bool:
+        """Whether a row that finds no partner in a dimension has NULL for its answer, as its column then has."""
+        item = next(item for item in self.dimensions if item.alias == alias)
+        return item.joined != "left" or any(given.required for given in asked.arguments)
 
     def _groups(self, asked: Asked, node: exp.Anonymous, items: Sequence[Item]) -> dict[str, dict[int, exp.Column]]:
         """For each dimension the program's inputs that its columns are given to."""

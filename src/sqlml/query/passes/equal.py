@@ -12,8 +12,23 @@ from sqlglot import exp
 
 from sqlml.query.remembered import steps
 from sqlml.query.rewriting import Asked, Facts, State
-from sqlml.query.selects import Item, bare, conjuncts, has_star, name_of, owner, select_of, selects, sources, where_of
+from sqlml.query.selects import (
+    Item,
+    bare,
+    conjuncts,
+    has_star,
+    is_passed_over,
+    is_settled,
+    name_of,
+    owner,
+    select_of,
+    selects,
+    sources,
+    where_of,
+)
 
+_TABLE, _KEY, _ANSWER = "__sqlml_equal_", "__sqlml_key_", "__sqlml_answer"
+"""Names that no column or alias of the query's own has."""
 _MOST = 100_000
 _FEWER = 20
 """Combinations, by the statistics: no more than so many, and so many times fewer than rows."""
@@ -28,12 +43,14 @@ def ask_once_for_equals(state: State, facts: Facts) -> State:
         items = sources(select, facts) if calls and not select.args.get("joins") else None
         if items is None or len(items) != 1 or items[0].table is None or has_star(select, items[0].alias):
             continue
+        if not is_settled(select, items, state.asked):
+            continue
         done: dict[exp.Expr, exp.Expr] = {}
         for node in calls:
             columns = _columns(node, items[0], facts)
-            if columns is None:
-                continue
             asked = state.asked[node.name]
+            if columns is None or (asked.may_fail and _is_spared(state, select, node)):
+                continue
             if node not in done:
                 done[node.copy()] = _joined(state, select, node, columns, len(done))
                 names = ", ".join(column.name for column in columns)
@@ -44,6 +61,13 @@ def ask_once_for_equals(state: State, facts: Facts) -> State:
 
 def _is_slow(asked: Asked) -> bool:
     return not asked.once and (asked.program is None or steps(asked.program) >= _SLOW)
+
+
+def _is_spared(state: State, select: exp.Select, node: exp.Anonymous) -> bool:
+    """Whether there may be rows that a call is not asked about, for a branch or a filter on another prediction."""
+    others = [one for one in conjuncts(where_of(select)) if state.calls(one)]
+    inside = any(held is node for one in others for held in one.walk())
+    return is_passed_over(node, select) or (bool(others) and not inside)
 
 
 def _columns(node: exp.Anonymous, item: Item, facts: Facts) -> list[exp.Column] | None:
@@ -71,7 +95,7 @@ def _columns(node: exp.Anonymous, item: Item, facts: Facts) -> list[exp.Column] 
 
 def _joined(state: State, select: exp.Select, node: exp.Anonymous, columns: list[exp.Column], number: int) -> exp.Expr:
     """Join the combinations' answers to a SELECT; gives the column that holds them."""
-    alias = f"__sqlml_equal_{number}"
+    alias = f"{_TABLE}{number}"
     first = select.args["from_"].this
     there = exp.select().from_(first.copy()).distinct()
     # Only what the query itself would ask about.
@@ -80,15 +104,15 @@ def _joined(state: State, select: exp.Select, node: exp.Anonymous, columns: list
         there = there.where(*kept, copy=False)
     keys = {}
     for place, column in enumerate(columns):
-        keys[column.name.casefold()] = f"k{place}"
-        there = there.select(exp.alias_(column.copy(), f"k{place}", quoted=True), copy=False)
+        keys[column.name.casefold()] = f"{_KEY}{place}"
+        there = there.select(exp.alias_(column.copy(), f"{_KEY}{place}", quoted=True), copy=False)
     call = node.copy()
     for column in list(call.find_all(exp.Column)):
         column.replace(exp.column(exp.to_identifier(keys[column.name.casefold()], quoted=True)))
     answers = exp.select(*(exp.column(exp.to_identifier(key, quoted=True)) for key in keys.values())).from_(
         there.subquery("there")
     )
-    answers = answers.select(exp.alias_(call, "answer", quoted=True), copy=False)
+    answers = answers.select(exp.alias_(call, _ANSWER, quoted=True), copy=False)
     table = exp.to_identifier(alias, quoted=True)
     on = exp.and_(
         *(
@@ -100,4 +124,4 @@ def _joined(state: State, select: exp.Select, node: exp.Anonymous, columns: list
         )
     )
     select.append("joins", exp.Join(this=answers.subquery(table.copy()), side="LEFT", on=on))
-    return exp.column(exp.to_identifier("answer", quoted=True), table=table.copy())
+    return exp.column(exp.to_identifier(_ANSWER, quoted=True), table=table.copy())

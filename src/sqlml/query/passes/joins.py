@@ -32,6 +32,9 @@ def _one_needless(select: exp.Select, state: State, facts: Facts) -> str | None:
         keys = _keys(item, items)
         if keys is None or _is_read(item, items, select) or not _is_unique(item, set(keys.values()), facts):
             continue
+        if any(item.columns[own].kind == "text" for own in keys.values()) and not facts.plain_texts():
+            # Two texts of a unique column may be equal to one of a column with a collation.
+            continue
         if item.joined == "inner" and not _always_found(keys, item, items, facts):
             continue
         select.set("joins", [join for join in select.args["joins"] if join is not item.join])

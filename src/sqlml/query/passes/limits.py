@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlml.programs.screen import BOUND, screened
 from sqlml.query.remembered import margin
 from sqlml.query.rewriting import Facts, Given, State
-from sqlml.query.selects import Item, name_of, selects, sources, where_of
+from sqlml.query.selects import Item, is_settled, name_of, selects, sources, where_of
 
 _MOST = 10_000
 _SAMPLE = 50_000
@@ -32,7 +32,7 @@ def bound_by_limit(state: State, facts: Facts) -> State:
             continue
         items = sources(select, facts)
         sample = max(_SAMPLE, 20 * wanted)
-        if items is None or (_most_rows(items, facts) or 0) < 10 * sample:
+        if items is None or not is_settled(select, items, state.asked) or (_most_rows(items, facts) or 0) < 10 * sample:
             continue
         state = _bounded(state, select, *found, wanted, sample)
     return state

@@ -11,7 +11,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from sqlml.query.rewriting import Facts, State
-from sqlml.query.selects import conjuncts, select_of, selects, sources, where_of
+from sqlml.query.selects import bare, conjuncts, has_row, is_passed_over, select_of, selects, sources, where_of
 
 _COLUMN = "__sqlml_once_"
 
@@ -20,11 +20,11 @@ def evaluate_once(state: State, facts: Facts) -> State:
     """Make a column of each call that stands in WHERE and once more."""
     for select in selects(state.tree) if facts.runs_once() else ():
         calls = [node for node in state.calls(select) if select_of(node) is select]
-        again = _again(select, calls)
+        again = _again(state, select, calls)
         if not again or any(column.args.get("db") for column in select.find_all(exp.Column)):
             continue
         items = sources(select, facts)
-        if items is None or len(items) != 1 or items[0].table is None or _has_odd_star(select):
+        if items is None or len(items) != 1 or items[0].table is None or _has_odd_star(select, items[0].alias):
             continue
         names = {state.asked[node.name].function for node in again.values()}
         state = _with_columns(state, select, items[0].alias, again)
@@ -32,22 +32,41 @@ def evaluate_once(state: State, facts: Facts) -> State:
     return state
 
 
-def _again(select: exp.Select, calls: list[exp.Anonymous]) -> dict[str, exp.Anonymous]:
-    """The calls of WHERE that stand there again, or in another clause; by their text."""
+def _again(state: State, select: exp.Select, calls: list[exp.Anonymous]) -> dict[str, exp.Anonymous]:
+    """The calls of WHERE that stand there again, or in another clause; by their text.
+
+    One that a branch of WHERE keeps from rows which it may fail for stays there.
+    """
     where = where_of(select)
     seen: dict[str, list[exp.Anonymous]] = {}
     for node in calls:
         seen.setdefault(node.sql(), []).append(node)
     inside = {id(node) for node in where.find_all(exp.Anonymous)} if where is not None else set()
-    return {
-        text: nodes[0] for text, nodes in seen.items() if len(nodes) > 1 and any(id(node) in inside for node in nodes)
-    }
+    found = {}
+    for text, nodes in seen.items():
+        filtering = [node for node in nodes if id(node) in inside]
+        spared = all(is_passed_over(node, select) for node in filtering) and _may_fail(state, nodes[0])
+        if len(nodes) > 1 and filtering and not spared:
+            found[text] = nodes[0]
+    return found
 
 
-def _has_odd_star(select: exp.Select) -> bool:
+def _may_fail(state: State, node: exp.Anonymous) -> bool:
+    """Whether a call or its arguments may be an error for some row."""
+    plain = (exp.Literal, exp.Null, exp.Boolean, exp.Neg)
+    given = [one for one in node.expressions if bare(one) is None and not isinstance(one.unnest(), plain)]
+    return bool(given) or state.asked[node.name].may_fail
+
+
+def _has_odd_star(select: exp.Select, alias: str) -> bool:
     """Whether a star does more than name columns, so that a column can't just be left out of it."""
-    stars = [star for item in select.expressions for star in item.find_all(exp.Star)]
-    return any(star.args.get("replace") or star.args.get("rename") or star.args.get("except_") for star in stars)
+    for star in select.find_all(exp.Star):
+        if isinstance(star.parent, exp.Count) or star.find_ancestor(exp.Select) is not select:
+            continue
+        item = star.parent if isinstance(star.parent, exp.Column) else star
+        if item.parent is not select or any(star.args.get(key) for key in ("replace", "rename", "except_")):
+            return True
+    return has_row(select, alias)
 
 
 def _with_columns(state: State, select: exp.Select, alias: str, again: dict[str, exp.Anonymous]) -> State:

@@ -13,7 +13,7 @@ from sqlml.query.domains import ANY, fits
 from sqlml.query.passes.constraints import narrowed
 from sqlml.query.remembered import specialized, steps
 from sqlml.query.rewriting import Asked, Facts, State
-from sqlml.query.selects import Item, bare, name_of, owner, select_of, sources, where_of
+from sqlml.query.selects import Item, bare, groups_in_several_ways, name_of, owner, select_of, sources, where_of
 
 _WORTH = 0.8
 """A program is pruned where no more than this share of its work is left, or a column is read no more."""
@@ -27,6 +27,7 @@ def prune_by_statistics(state: State, facts: Facts) -> State:
             asked.program is None
             or asked.number
             or select is None
+            or groups_in_several_ways(select)
             or node.find_ancestor(exp.Join, exp.Select) is not select
         ):
             continue

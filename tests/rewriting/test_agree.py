@@ -1,0 +1,143 @@
+"""Statements whose rewritten form once answered otherwise, or easily might: each pass alone, and all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rewriting.comparing import agree, error_of
+from rewriting.world import rewriting
+from sqlml.query.passes import equal, limits, statistics
+
+STATEMENTS = {
+    # Conditions that don't hold where the call is evaluated.
+    "a window in a branch": "SELECT id, CASE WHEN carrier = 'AA' THEN sum(forest_score(carrier, 'north', dist, price, 5, night)) OVER () END FROM facts",
+    "an order in a branch": "SELECT id, CASE WHEN carrier = 'AA' THEN row_number() OVER (ORDER BY forest_score(carrier, 'north', dist, price, 5, night), id) END FROM facts",
+    "an aggregate in a branch": "SELECT carrier, CASE WHEN carrier IS NULL THEN max(light_score(dist, delay, seats, fuel, price)) END FROM facts_holed GROUP BY ROLLUP (carrier)",
+    "a branch in an aggregate": "SELECT sum(CASE WHEN carrier = 'AA' THEN forest_score(carrier, 'north', dist, price, 5, night) END) FROM facts",
+    "a branch after another": "SELECT id, CASE WHEN carrier <> 'AA' THEN 'no' ELSE forest(carrier, 'north', dist, price, 5, night) END FROM facts",
+    "a cube": "SELECT age, hist(500, 1, age, 3, 4), count(*) FROM planes WHERE age < 10 GROUP BY CUBE (age)",
+    "a rollup": "SELECT maker, grade('AA', maker, 1, 2), count(*) FROM planes WHERE maker = 'Boeing' GROUP BY ROLLUP (maker)",
+    "grouping sets": "SELECT age, hist(500, 1, age, 3, 4), count(*) FROM planes GROUP BY GROUPING SETS ((age), ())",
+    # Rows that LEFT JOIN adds, and rows that a name stands for.
+    "a dimension's function of missing values": "SELECT f.id, plane_hist(p.age, p.weight) FROM facts AS f LEFT JOIN planes AS p ON f.tail = p.tail AND p.age > 20",
+    "a dimension's function of NULLs": "SELECT f.id, plane_hist(p.age, p.weight) FROM facts_holed AS f LEFT JOIN planes_holed AS p ON f.tail = p.tail",
+    "a dimension's function that wants all": "SELECT f.id, plane(p.maker, p.age, p.weight) FROM facts AS f LEFT JOIN planes AS p ON f.tail = p.tail AND p.age > 20",
+    "parts of two dimensions that may be missing": "SELECT f.id, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude) FROM facts_free AS f LEFT JOIN planes_free AS p ON f.tail = p.tail AND p.age > 20 LEFT JOIN places_free AS q USING (place)",
+    "a dimension's row as JSON": "SELECT f.id, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude), to_json(p) FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place",
+    "a dimension's row as a number": "SELECT risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude), hash(q) FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place",
+    "different rows of a dimension": "SELECT max(risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude)), count(DISTINCT p) FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place",
+    "a table's row as JSON": "SELECT to_json(f), boost(dist, 3, 4, 3) FROM facts AS f WHERE boost(dist, 3, 4, 3) > 0",
+    "a table's row by its name": "SELECT to_json(facts), boost(dist, 3, 4, 3) FROM facts WHERE boost(dist, 3, 4, 3) > 0",
+    "columns by what they are like, in a filter": "SELECT f.id, net(f.dist, 3, 4) FROM facts_holed AS f LEFT JOIN planes_holed AS p ON f.tail = p.tail WHERE COLUMNS(*) IS NOT NULL",
+    "columns by a pattern, in a filter": "SELECT f.id, net(f.dist, 3, 4) FROM facts_holed AS f LEFT JOIN planes_holed AS p ON f.tail = p.tail WHERE COLUMNS('age|weight') IS NOT NULL",
+    "columns beside what is asked once": "SELECT id, net(dist, 3, 4) FROM facts_holed WHERE net(dist, 3, 4) IS NULL AND COLUMNS('s.*') IS NOT NULL",
+    "a star in a function": "SELECT concat_ws(',', *COLUMNS(*)), boost(dist, 3, 4, 3) FROM facts WHERE boost(dist, 3, 4, 3) > 0",
+    "a star": "SELECT *, boost(dist, 3, 4, 3) AS y FROM facts WHERE boost(dist, 3, 4, 3) > 0",
+    "a star of one table": "SELECT f.*, count(*) OVER (), boost(dist, 3, 4, 3) AS y FROM facts AS f WHERE boost(dist, 3, 4, 3) > 0",
+    "a star without a column": "SELECT * EXCLUDE (dist), boost(dist, 3, 4, 3) AS y FROM facts WHERE boost(dist, 3, 4, 3) > 0",
+    "a star of a dimension": "SELECT p.*, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude) AS y FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place",
+    "a star above": "SELECT * FROM (SELECT p.maker, risk_score(f.carrier, f.dist, f.seats, p.maker, p.age, q.zone, q.altitude) AS y FROM facts AS f JOIN planes AS p ON f.tail = p.tail JOIN places AS q ON f.place = q.place) AS s WHERE y > 0.5",
+    # A CTE by the name of a table.
+    "a CTE with rows twice": "WITH planes AS (SELECT * FROM planes UNION ALL SELECT * FROM planes) SELECT f.id, net(f.dist, 3, 4) FROM facts AS f LEFT JOIN planes AS p ON f.tail = p.tail",
+    "a CTE in capitals": "WITH PLANES AS (SELECT * FROM planes UNION ALL SELECT * FROM planes) SELECT f.id, net(f.dist, 3, 4) FROM facts AS f LEFT JOIN planes ON f.tail = planes.tail",
+    "a CTE without rows": "WITH planes AS (SELECT * FROM planes WHERE age > 20) SELECT f.id, net(f.dist, 3, 4) FROM facts AS f JOIN planes AS p ON f.tail = p.tail",
+    "a CTE with other numbers": "WITH planes AS (SELECT * REPLACE (age * 100 AS age) FROM planes) SELECT tail, boost(3, age, age, age) FROM planes",
+    "a CTE of other types": "WITH facts AS (SELECT id, carrier AS dist, dist AS carrier FROM facts WHERE boost(dist, 3, 4, seats) > 0) SELECT count(dist), max(boost(carrier, 3, 4, 3)) FROM facts",
+    "a CTE over a CTE": "WITH a AS (SELECT * FROM facts WHERE carrier = 'AA'), facts AS (SELECT * FROM a UNION ALL SELECT * FROM a) SELECT count(*), max(boost(f.dist, p.age, 4, 3)) FROM facts AS f JOIN planes AS p ON f.tail = p.tail",
+    "a CTE that asks": "WITH y AS (SELECT id, carrier, boost(dist, 3, 4, seats) AS y FROM facts) SELECT carrier, max(y) FROM y WHERE y > 0 GROUP BY carrier",
+    "a recursive CTE": "WITH RECURSIVE facts AS (SELECT 1 AS i, 5000.0::DOUBLE AS dist UNION ALL SELECT i + 1, dist / 2 FROM facts WHERE i < 9) SELECT i, boost(dist, 3, 4, 3) FROM facts",
+    "a CTE in a subquery": "SELECT * FROM (WITH planes AS (SELECT * FROM planes UNION ALL SELECT * FROM planes) SELECT f.id, net(f.dist, 3, 4) FROM facts AS f LEFT JOIN planes AS p ON f.tail = p.tail) AS s",
+    # Literals as they are given.
+    "texts for numbers": "SELECT max(boost('5', '3', dist, seats)), max(hist('1e2', NULL, '7', 3, 4)) FROM facts",
+    "a float that is none": "SELECT id, typed(0.1, seats, fuel, true, carrier), typed(1e-50, seats, fuel, 1, carrier) FROM facts",
+    "a double for a float": "SELECT id, typed(dist, seats, fuel, night, carrier) FROM facts WHERE dist BETWEEN 10.1 AND 500.3",
+    # Calls that fail for rows which a branch keeps from them.
+    "a branch in a filter": "SELECT id, careful(dist, 3) FROM facts_holed WHERE CASE WHEN dist IS NOT NULL AND NOT isnan(dist) THEN careful(dist, 3) = 'late' ELSE false END",
+    "a filter with OR": "SELECT id, CASE WHEN dist IS NOT NULL AND NOT isnan(dist) THEN careful(dist, 3) END FROM facts_holed WHERE dist IS NULL OR isnan(dist) OR careful(dist, 3) = 'late'",
+    "a category that the model refuses": "SELECT id, CASE WHEN carrier IN ('AA', 'UA') THEN strict(carrier, 'Boeing', 'north', dist) END FROM facts_holed WHERE carrier IN ('AA', 'UA') AND strict(carrier, 'Boeing', 'north', dist) = 'late'",
+    "a model in a branch": "SELECT maker, CASE WHEN age IS NOT NULL THEN careful(age, age) END FROM planes_holed",
+    "an answer under another name": "SELECT upper(near(age, age)) AS answer, answer || '!' AS loud FROM planes",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", STATEMENTS.values(), ids=STATEMENTS)
+def test_the_answers_are_the_same(reader, text):
+    agree(reader, text)
+
+
+REFUSED = {
+    "no truth value": "SELECT max(typed(delay, seats, fuel, 2, carrier)) FROM facts",
+    "half a truth value": "SELECT max(typed(delay, seats, fuel, 0.5, carrier)) FROM facts",
+    "no whole number": "SELECT max(typed(delay, 2.5, fuel, night, carrier)) FROM facts",
+    "no whole number of a long": "SELECT max(boost(dist, 2.5, dist, seats)) FROM facts",
+    "an integer too large": "SELECT max(typed(delay, 3000000000, fuel, night, carrier)) FROM facts",
+    "a text": "SELECT max(boost('x', 3, dist, seats)) FROM facts",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_is_refused_rewritten(reader, text):
+    """A constant that the argument's type can't hold is an error, though nothing of the model depends on it."""
+    assert error_of(reader, text, "none") is not None
+    assert error_of(reader, text, "all") == error_of(reader, text, "none")
+
+
+def test_a_key_with_a_collation_has_several_partners(db):
+    db.sql("CREATE TABLE loose (tail VARCHAR COLLATE NOCASE PRIMARY KEY)")
+    db.sql("INSERT INTO loose VALUES ('n001'), ('N001'), ('N002')")
+    plan = agree(
+        db, "SELECT f.id, boost(f.dist, f.seats, 4, 4) FROM facts AS f LEFT JOIN loose AS l ON f.tail = l.tail"
+    )
+    assert "join" not in str(plan.rewrites)
+
+
+def test_a_text_is_equal_to_others_under_a_collation(db):
+    text = "SELECT id, grade(carrier, 'Boeing', dist, 4) FROM facts WHERE carrier = 'aa'"
+    assert "carrier is 'aa'" in str(agree(db, text).rewrites)
+    db.sql("SET default_collation = 'NOCASE'")
+    assert "carrier" not in str(agree(db, text).rewrites)
+    db.sql("RESET default_collation")
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Small tables are worth every pass."""
+    for held in ((limits, "_SAMPLE", 10), (equal, "_FEWER", 0.1), (equal, "_SLOW", 0), (statistics, "_WORTH", 1.0)):
+        monkeypatch.setattr(*held)
+
+
+FIRST = "hist(dist, delay, seats, fuel, price)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"SELECT {FIRST} AS y FROM facts WHERE random() < 0.01 ORDER BY y DESC LIMIT 3",
+        f"SELECT {FIRST} AS y FROM (SELECT * FROM facts LIMIT 300) AS s ORDER BY y DESC LIMIT 3",
+        f"SELECT {FIRST} AS y FROM (SELECT * FROM facts WHERE random() < 0.5) AS s ORDER BY y DESC LIMIT 3",
+        f"WITH s AS (SELECT * FROM facts WHERE random() < 0.5) SELECT {FIRST} AS y FROM s ORDER BY y DESC LIMIT 3",
+        f"SELECT {FIRST} AS y FROM facts TABLESAMPLE 10 PERCENT (bernoulli) ORDER BY y DESC LIMIT 3",
+        "SELECT near(seats, seats) FROM facts WHERE random() < 0.5",
+    ],
+)
+def test_rows_that_differ_when_they_are_asked_for_again_are_asked_for_once(reader, eager, text):
+    with rewriting(reader, "limits, equal") as db:
+        plan = db.explain(text)
+        assert "stops at the tree" not in str(plan)
+        assert "once for each" not in str(plan)
+        assert all(row[0] is not None for row in db.sql(text).fetchall())
+
+
+def test_the_first_rows_are_the_first(reader, eager):
+    text = f"SELECT {FIRST} AS y, id FROM facts WHERE dist > 10 ORDER BY y DESC, id LIMIT 5"
+    assert "stops at the tree" in str(agree(reader, text, "limits", ordered=True))
+
+
+def test_a_python_model_is_asked_once_for_each_combination(reader, eager):
+    text = "SELECT id, near(seats, seats) FROM facts WHERE id < 500"
+    assert "once for each combination" in str(agree(reader, text, "equal"))
+    for text in (
+        "SELECT id, CASE WHEN seats > 5 THEN careful(seats, seats) END FROM facts_holed",
+        "SELECT id, careful(seats, seats) FROM facts_holed WHERE net(dist, seats, 3) IS NOT NULL",
+    ):
+        assert "once for each combination" not in str(agree(reader, text, "equal"))
