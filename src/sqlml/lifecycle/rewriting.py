@@ -50,7 +50,8 @@ class Rewriter:
 
         The same query over tables of which the same is known was rewritten before.
         """
-        if not self._passes:
+        if not self._passes or (not self._engine.publishes_any_time and self._engine.in_transaction()):
+            # A transaction doesn't see the functions that a rewrite makes, and what fails in it ends it.
             return plan
         key = (plan.canonical, *(f"{call.target.key}\n{call.output}" for call in plan.calls))
         facts = EngineFacts(self._engine)
