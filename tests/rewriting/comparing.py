@@ -61,13 +61,11 @@ def alike(one: Any, other: Any) -> bool:
 
 def _key(row: Sequence[Any]) -> tuple[Any, ...]:
     """What isn't a float decides, and then the floats, which may differ a little."""
-    floats = [value for value in row if isinstance(value, float)]
-    rest = [
-        f"{type(value).__name__} {'' if isinstance(value, dict) else value!r}"
-        for value in row
-        if not isinstance(value, float)
-    ]
-    return ([float in (type(value),) for value in row], rest, [(math.isnan(value), value) for value in floats])
+    values = [one for value in row for one in (value.values() if isinstance(value, dict) else [value])]
+    floats = [value for value in values if isinstance(value, float)]
+    rest = [repr(value) for value in values if not isinstance(value, float)]
+    kinds = [isinstance(value, float) for value in values]
+    return kinds, rest, [(math.isnan(value), 0.0 if math.isnan(value) else value) for value in floats]
 
 
 def error_of(db: Any, text: str, wanted: str) -> str | None:

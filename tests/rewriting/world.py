@@ -7,7 +7,7 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class World:
     """Where the project is, and the models behind its functions."""
 
     folder: Path
-    models: dict[str, Fitted]
+    models: dict[str, Fitted] = field(repr=False)
 
 
 def build(folder: Path) -> World:

@@ -13,6 +13,8 @@ from sqlml.query.selects import conjuncts, selects, where_of
 _SIMPLE = (
     *(exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Neg, exp.Not, exp.And, exp.Or),
     *(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.In, exp.Between, exp.Cast, exp.DataType),
+    # A look at the statistics, which another pass has put there.
+    exp.Var,
 )
 """What the engine itself runs first, and pushes into the scan."""
 
