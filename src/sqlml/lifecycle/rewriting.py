@@ -57,7 +57,7 @@ class Rewriter:
         facts = EngineFacts(self._engine)
         if key in self._done:
             record, found = self._done[key]
-            if facts.holds(record):
+            if all(self._engine.knows(name) for _, name in found.opened) and facts.holds(record):
                 self._done.move_to_end(key)
                 rewrites = (*plan.rewrites, *found.rewrites)
                 return replace(found, text=plan.text, calls=plan.calls, rewrites=rewrites)
