@@ -161,11 +161,21 @@ def _write(outputs: int, image: int, registers: int, null: int, start: int, rows
 
 @native
 def _step(
-    op: int, c: int, pc: int, image: int, columns: int, start: int, registers: int, keys: int, planes: int, rows: int
+    op: int,
+    c: int,
+    pc: int,
+    image: int,
+    columns: int,
+    start: int,
+    registers: int,
+    keys: int,
+    planes: int,
+    tile: int,
+    rows: int,
 ) -> int:
     """The instructions that make key registers, planes and trees; gives how many places they take."""
     h, code, r = i64_at(image), i64_at(c), i64_at(registers)
-    tile, constants = i64_get(h, l_.TILE), i64_get(h, l_.CONSTANTS)
+    constants = i64_get(h, l_.CONSTANTS)
     a, b = i64_get(code, pc + 1), i64_get(code, pc + 2)
     if op == l_.KEY_OF_TEXT:
         _keys(columns + 8 * b * l_.COLUMN_FIELDS, i64_get(code, pc + 3), start, keys + 4 * a * tile, rows)
@@ -193,13 +203,13 @@ def _step(
         open_ = found & 0xFFFFFFFF
         few = i64_get(code, pc + 9) != 0 and open_ <= i64_get(code, pc + 3)
         if open_ > 0 and few:
-            _add_up(c + 8 * (pc + 9), image, registers, keys, planes, open_)
+            _add_up(c + 8 * (pc + 9), image, registers, keys, planes, tile, open_)
         elif open_ > 0:
             # Whole vectors: where few rows are left open, their ends would take most of the time.
             whole = min((open_ + l_.TOGETHER - 1) & ~(l_.TOGETHER - 1), tile)
-            _add_up(c + 8 * (pc + 4), image, registers, keys, planes, whole)
+            _add_up(c + 8 * (pc + 4), image, registers, keys, planes, tile, whole)
         return 14
-    _add_up(c + 8 * pc, image, registers, keys, planes, rows)
+    _add_up(c + 8 * pc, image, registers, keys, planes, tile, rows)
     return 5
 
 
@@ -211,9 +221,9 @@ def _count(header: int, planes: int, tile: int, trees: int) -> None:
 
 
 @native
-def _add_up(instruction: int, header: int, registers: int, keys: int, planes: int, rows: int) -> None:
+def _add_up(instruction: int, header: int, registers: int, keys: int, planes: int, tile: int, rows: int) -> None:
     """The sums of an ensemble."""
-    code, tile = i64_at(instruction), i64_get(i64_at(header), l_.TILE)
+    code = i64_at(instruction)
     trees, count, narrow, last = i64_get(code, 1), i64_get(code, 2), i64_get(code, 3), i64_get(code, 4)
     _count(header, planes, tile, count * rows)
     if i64_get(code, 0) == l_.TREES:
@@ -224,13 +234,22 @@ def _add_up(instruction: int, header: int, registers: int, keys: int, planes: in
 
 @native
 def _tile(
-    image: int, columns: int, start: int, registers: int, keys: int, planes: int, null: int, refused: int, rows: int
+    image: int,
+    columns: int,
+    start: int,
+    registers: int,
+    keys: int,
+    planes: int,
+    null: int,
+    refused: int,
+    tile: int,
+    rows: int,
 ) -> None:
     """All instructions over one tile."""
     h, r = i64_at(image), i64_at(registers)
     c, end = i64_get(h, l_.CODE), i64_get(h, l_.CODE_LENGTH)
     code, constants = i64_at(c), i64_get(h, l_.CONSTANTS)
-    k, inputs, tile = f64_at(constants), i64_get(h, l_.INPUTS), i64_get(h, l_.TILE)
+    k, inputs = f64_at(constants), i64_get(h, l_.INPUTS)
     count = i64_get(h, l_.INPUT_COUNT)
     own = (registers + 8 * i64_get(h, l_.REGISTERS) + 63) & ~63
     pc = 0
@@ -308,7 +327,7 @@ def _tile(
             _median(i64_get(r, a), registers, i64_get(code, pc + 3), b, weights, rows)
             pc += 5
         else:
-            pc += _step(op, c, pc, image, columns, start, registers, keys, planes, rows)
+            pc += _step(op, c, pc, image, columns, start, registers, keys, planes, tile, rows)
 
 
 @native
@@ -339,7 +358,9 @@ def run(image: int, rows: int, columns: int, outputs: int) -> int:
         How many rows were refused; where it is not 0, no result is to be used. -1 without memory.
     """
     h = i64_at(image)
-    tile, registers = i64_get(h, l_.TILE), i64_get(h, l_.REGISTERS)
+    # Of few rows a tile is as large as they need: memory that is new to the process is what costs most then.
+    tile = min(i64_get(h, l_.TILE), (max(rows, 1) + l_.TOGETHER - 1) & ~(l_.TOGETHER - 1))
+    registers = i64_get(h, l_.REGISTERS)
     keys, bytes_ = i64_get(h, l_.KEYS), i64_get(h, l_.BYTES)
     size = 8 * registers + (8 * registers + 4 * keys + bytes_ + 2) * tile + 8
     scratch = malloc(size + 128)
@@ -364,7 +385,7 @@ def run(image: int, rows: int, columns: int, outputs: int) -> int:
         _clear(refused, here)
         for i in range(registers):
             i64_put(r, i, own + 8 * i * tile)
-        _tile(image, columns, start, at, key_registers, planes, null, refused, here)
+        _tile(image, columns, start, at, key_registers, planes, null, refused, tile, here)
         for i in range(here):
             if u8_get(nulls, i) != 0:
                 total += strict
