@@ -33,15 +33,15 @@ def nonsense(state):
 
 
 def another_type(state):
-    state.tree.expressions[0].replace(exp.alias_(exp.Literal.string("x"), "id"))
+    state.tree.find(exp.Select).expressions[0].replace(exp.alias_(exp.Literal.string("x"), "id"))
 
 
 def another_name(state):
-    state.tree.expressions[0].replace(exp.alias_(exp.column("id"), "number"))
+    state.tree.find(exp.Select).expressions[0].replace(exp.alias_(exp.column("id"), "number"))
 
 
 def another_column(state):
-    state.tree.select(exp.alias_(exp.Literal.number(1), "one"), copy=False)
+    state.tree.find(exp.Select).select(exp.alias_(exp.Literal.number(1), "one"), copy=False)
 
 
 def no_sql(state):
