@@ -39,6 +39,8 @@ BATCH_ROWS = 100_000
 """Rows that a model's own library is asked for at once, where a query's rows are written."""
 
 _MARK = "__sqlml_session"
+_MOST_DERIVED = 1000
+"""Functions of rewritten queries that the database keeps; each constant of a filter may make one."""
 _GENERIC: Mapping[str, tuple[Output, str]] = {
     "predict": ("predict", "DOUBLE"),
     "predict_score": ("score", "DOUBLE"),
@@ -57,6 +59,7 @@ class _Shared:
         self.owner = owner
         self.names: set[str] = set()
         self.native: dict[str, Callable[[], None]] = {}
+        self.derived: dict[str, None] = {}
         self.by_library: dict[str, tuple[Answerer, tuple[Output, ...]]] = {}
         self._door: NativeDoor | None = None
         self._tried = False
@@ -163,6 +166,8 @@ class DuckDBEngine(Engine):
             return self._expression(f"{name}_sql", answerer, outputs[0])
         with self._shared.lock:
             native = f"{name}_native"
+            if answerer.is_derived:
+                self._forget_oldest(native, name)
             compiles = not as_row and answerer.strategy != "python"
             if compiles and (native in self._shared.native or self._native(native, answerer, outputs, once=once)):
                 return native
@@ -172,6 +177,26 @@ class DuckDBEngine(Engine):
                 _, type_ = result_type(outputs, answerer.description.returns, answerer.description.classes)
                 self._create(name, _answering(answerer, outputs), type_, once=once)
         return name
+
+    def knows(self, name: str) -> bool:
+        return name in self._shared.native or name in self._shared.names or name in self._macros
+
+    def _forget_oldest(self, *names: str) -> None:
+        """Have room for a function that a rewritten query calls, which goes by one of these names."""
+        held = self._shared.derived
+        for name in names:
+            held.pop(name, None)
+            held[name] = None
+        while len(held) > 2 * _MOST_DERIVED:
+            oldest = next(iter(held))
+            del held[oldest]
+            door = self._shared.door(self._native_setting)
+            with contextlib.suppress(duckdb.Error):
+                if self._shared.native.pop(oldest, None) is not None and door is not None:
+                    door.unregister(oldest)
+                elif oldest in self._shared.names:
+                    self._shared.names.discard(oldest)
+                    self._shared.owner.remove_function(oldest)
 
     def open(self, name: str) -> None:
         if (ready := self._shared.native.get(name)) is not None:
@@ -447,7 +472,7 @@ class DuckDBEngine(Engine):
         # DuckDB doesn't say; outside of one, each statement is a transaction of its own.
         try:
             ask = "SELECT current_transaction_id()"
-            return bool(self.connection.execute(ask).fetchall() == self.connection.execute(ask).fetchall())
+            return bool(self.connection.sql(ask).fetchall() == self.connection.sql(ask).fetchall())
         except duckdb.Error:
             return True
 

@@ -1,4 +1,7 @@
-"""What DuckDB knows of a table without reading it: constraints, statistics, about how many rows."""
+"""What DuckDB knows of a table without reading it: constraints, statistics, about how many rows.
+
+It is asked by relations alone: `execute` would throw away a result that the user has not read.
+"""
 
 from __future__ import annotations
 
@@ -48,18 +51,18 @@ def kind_of(type_: Any) -> Kind:
 
 def compares_texts_plainly(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether no collation can make equal what differs."""
-    return not connection.execute(_COLLATED).fetchall()[0][0]
+    return not connection.sql(_COLLATED).fetchall()[0][0]
 
 
 def orders_nulls_last(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether NULL is the last in an order that doesn't say where it is."""
-    return str(connection.execute("SELECT current_setting('default_null_order')").fetchall()[0][0]) == "NULLS_LAST"
+    return str(connection.sql("SELECT current_setting('default_null_order')").fetchall()[0][0]) == "NULLS_LAST"
 
 
 def profile(connection: duckdb.DuckDBPyConnection, text: str) -> Profile:
     """Run a query and count what its scans have read."""
     started = time.perf_counter()
-    found = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {text}").fetchall()
+    found = connection.sql(f"EXPLAIN (ANALYZE, FORMAT json) {text}").fetchall()
     seconds = time.perf_counter() - started
     open_, rows = list(json.loads(found[0][-1])["operator"]), 0
     while open_:
@@ -163,7 +166,7 @@ class DuckDBFacts:
 
     def _rows(self, query: str, parameters: list[Any] | None = None) -> list[Any]:
         try:
-            return self._connection.execute(query, parameters).fetchall()
+            return self._connection.sql(query, params=parameters).fetchall()
         except duckdb.Error:
             return []
 

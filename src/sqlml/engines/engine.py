@@ -163,6 +163,10 @@ class Engine(ABC):
         """A call of a registered function, as SQL."""
         return f"{name}({', '.join(given)})"
 
+    def knows(self, _name: str) -> bool:
+        """Whether a function that was registered is still there."""
+        return True
+
     def calls_plainly(self, _name: str) -> bool:
         """Whether such a call is the name and the arguments in brackets, and nothing more."""
         return True

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from sqlml.config import Rewrites
-from sqlml.engines.engine import Engine, Refused
+from sqlml.engines.engine import Engine, Exact, Refused
 from sqlml.errors import EngineError
 from sqlml.lifecycle.backing import Backing
 from sqlml.lifecycle.facts import EngineFacts, Record
@@ -21,6 +21,7 @@ from sqlml.programs.program import Program
 from sqlml.programs.prune import Domain
 from sqlml.query.passes import PASSES
 from sqlml.query.rewriting import Asked, Given, State
+from sqlml.query.selects import is_exact
 from sqlml.query.trees import Unreadable, called, query_of, tables, text_of, tree_of, with_calls
 
 log = logging.getLogger("sqlml")
@@ -49,13 +50,14 @@ class Rewriter:
 
         The same query over tables of which the same is known was rewritten before.
         """
-        if not self._passes:
+        if not self._passes or (not self._engine.publishes_any_time and self._engine.in_transaction()):
+            # A transaction doesn't see the functions that a rewrite makes, and what fails in it ends it.
             return plan
         key = (plan.canonical, *(f"{call.target.key}\n{call.output}" for call in plan.calls))
         facts = EngineFacts(self._engine)
         if key in self._done:
             record, found = self._done[key]
-            if facts.holds(record):
+            if all(self._engine.knows(name) for _, name in found.opened) and facts.holds(record):
                 self._done.move_to_end(key)
                 rewrites = (*plan.rewrites, *found.rewrites)
                 return replace(found, text=plan.text, calls=plan.calls, rewrites=rewrites)
@@ -80,7 +82,7 @@ class Rewriter:
             state = one(state, facts)
         if not state.done:
             return plan
-        return self._checked(plan, state)
+        return self._checked(plan, state, facts)
 
     def _work(self, plan: Plan, tree: Any, facts: EngineFacts) -> float:
         """About how many nanoseconds the plain query's models take, if the largest table's rows are all answered."""
@@ -105,12 +107,12 @@ class Rewriter:
             )
         return Asked(name, place, target.function.name, call.shared or (call.output,), program, given)
 
-    def _checked(self, plan: Plan, state: State) -> Plan:
+    def _checked(self, plan: Plan, state: State, facts: EngineFacts) -> Plan:
         """The plan of a rewritten tree, if the engine takes it for a query of the same columns."""
         try:
             made = {name: self._registered(plan, state.asked[name]) for name in called(state.tree, state.asked)}
             names = {name: held for name, (_, held) in made.items()}
-            tree = self._written(state.tree, names)
+            tree = self._written(state.tree, names, facts)
             self._compare(plan, tree)
         except (EngineError, Refused) as why:
             said = str(why).splitlines()[0]
@@ -120,9 +122,13 @@ class Rewriter:
         rewrites = (*plan.rewrites, *state.done)
         return replace(plan, sql=written, plain=plan.sql, rewrites=rewrites, opened=tuple(made.values()))
 
-    def _written(self, tree: Any, names: Mapping[str, str]) -> Any:
+    def _written(self, tree: Any, names: Mapping[str, str], facts: EngineFacts) -> Any:
         """The tree with each function by its name in the engine, called as the engine wants it."""
-        return with_calls(tree, names, self._engine.calls_plainly, self._engine.call, self._engine.dialect)
+
+        def argument(node: Any, text: str) -> str:
+            return Exact(text) if is_exact(node, facts) else text
+
+        return with_calls(tree, names, self._engine.calls_plainly, self._engine.call, argument, self._engine.dialect)
 
     def _compare(self, plan: Plan, tree: Any) -> None:
         """Raise EngineError unless the query has the columns that it had."""
@@ -133,7 +139,7 @@ class Rewriter:
             was = query_of(tree_of(plan.canonical, dialect))
             assert was is not None
             names = dict(zip(numbered_names(plan.calls), (call.name for call in plan.calls), strict=True))
-            before = text_of(self._written(was, names), dialect)
+            before = text_of(self._written(was, names, EngineFacts(self._engine)), dialect)
         assert query is not None
         one, two = self._engine.columns(before), self._engine.columns(text_of(query, dialect))
         if [(column.name, column.type) for column in one] != [(column.name, column.type) for column in two]:

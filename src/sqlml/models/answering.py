@@ -26,7 +26,7 @@ class Answerer:
 
     `key` tells it from any other version or setting of a function of that name. `open_program` gives its program,
     ready to run, and is None where the model itself answers everything. `travel` makes what answers elsewhere, and
-    `prove` compares another way of answering with the model.
+    `prove` compares another way of answering with the model. One that `is_derived` is a rewritten query's alone.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Answerer:
         self.key = key
         self.description = description
         self.strategy = strategy
+        self.is_derived = False
         self._load = load
         self._travel = travel
         self._prove = prove

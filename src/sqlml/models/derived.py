@@ -91,7 +91,9 @@ def derive(base: Answerer, derived: Derived, on_null: NullPolicy, machine: int |
     def prove(answer: Answering) -> str | None:
         return refuted(open_program(), answer)
 
-    return Answerer(base.function, key, description, load, open_program, strategy, travel, prove)
+    made = Answerer(base.function, key, description, load, open_program, strategy, travel, prove)
+    made.is_derived = True
+    return made
 
 
 def _described(held: Description, derived: Derived, program: Program) -> Description:

@@ -13,6 +13,9 @@ from sqlml.programs.prune import Domain
 from sqlml.programs.simplify import prune
 from sqlml.types import Output
 
+PART = "__sqlml_part_"
+"""How the columns are named that a dimension gets, each a DOUBLE; a number follows."""
+
 CALL = "__sqlml_call_"
 """How the calls of models are named while a query is rewritten; a number follows."""
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sqlglot import exp
 
-from sqlml.query.rewriting import CALL, Column, Facts
+from sqlml.query.rewriting import CALL, PART, Column, Facts
 
 Joined = Literal["from", "inner", "left", "other"]
 
@@ -218,3 +218,25 @@ def has_row(select: exp.Select, alias: str) -> bool:
     """Whether a SELECT asks for columns by what they are like, or for a source's rows by its alias."""
     names = (column for column in select.find_all(exp.Column) if not column.table)
     return select.find(exp.Columns) is not None or any(column.name.casefold() == alias.casefold() for column in names)
+
+
+def is_exact(node: exp.Expr, facts: Facts) -> bool:
+    """Whether an expression is a column of a table whose values are DOUBLE, or become one without a loss."""
+    column, select = bare(node), select_of(node)
+    if column is None or select is None or not column.table:
+        return False
+    if column.name.startswith(PART):
+        return True
+    first = select.args.get("from_")
+    for held in [*([first.this] if first is not None else []), *(join.this for join in select.args.get("joins") or ())]:
+        if held.alias_or_name.casefold() != column.table.casefold():
+            continue
+        if isinstance(held, exp.Subquery) and isinstance(held.this, exp.Select) and held.this.args.get("from_"):
+            # A dimension with the columns that were added to it.
+            held = held.this.args["from_"].this
+        if not isinstance(held, exp.Table) or not isinstance(held.this, exp.Identifier):
+            return False
+        columns = facts.columns(f"SELECT * FROM {held.sql(facts.dialect)}") or ()
+        kinds = {one.name.casefold(): one.kind for one in columns}
+        return kinds.get(column.name.casefold()) in ("small", "boolean", "float32", "float64")
+    return False

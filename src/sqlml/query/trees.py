@@ -83,9 +83,13 @@ def with_calls(
     names: Mapping[str, str],
     plainly: Callable[[str], bool],
     write: Callable[[str, Sequence[str]], str],
+    argument: Callable[[exp.Expr, str], str],
     dialect: str,
 ) -> exp.Expr:
-    """The tree with functions by other names; `write` gives such a call as SQL, unless it is `plainly` one."""
+    """The tree with functions by other names; `write` gives such a call as SQL, unless it is `plainly` one.
+
+    `argument` may make more of an argument's text.
+    """
 
     def put(node: exp.Expr) -> exp.Expr:
         if not isinstance(node, exp.Anonymous) or node.name not in names:
@@ -94,7 +98,7 @@ def with_calls(
         if plainly(name):
             node.set("this", name)
             return node
-        given = [text_of(argument.transform(put), dialect) for argument in node.expressions]
+        given = [argument(one, text_of(one.transform(put), dialect)) for one in node.expressions]
         return exp.Var(this=write(name, given))
 
     return tree.transform(put, copy=False)

@@ -15,12 +15,11 @@ from sqlglot import exp
 from sqlml.programs.absent import answer_to_nothing
 from sqlml.programs.cut import Part
 from sqlml.query.remembered import cut, is_total
-from sqlml.query.rewriting import Asked, Facts, Given, State
+from sqlml.query.rewriting import PART, Asked, Facts, Given, State
 from sqlml.query.selects import Item, bare, has_star, name_of, owner, select_of, selects, sources
 
 _TIMES_SMALLER = 4
 """A dimension has at most so many times fewer rows than the largest source: else nothing is gained."""
-_PART = "__sqlml_part_"
 
 
 def compute_on_dimensions(state: State, facts: Facts) -> State:
@@ -180,7 +179,7 @@ class _Moving:
     def _column(self, alias: str, call: exp.Expr) -> exp.Expr:
         """The column of a dimension that holds a call's answers."""
         held = self.columns[alias]
-        name = held.setdefault(call, f"{_PART}{len(held)}")
+        name = held.setdefault(call, f"{PART}{len(held)}")
         return exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(alias, quoted=True))
 
     def done(self) -> State:

@@ -28,7 +28,9 @@ def filter_first(state: State, facts: Facts) -> State:
         cheap = [one for one in held if not state.calls(one) and not _is_simple(one)]
         if where is None or not calling or not cheap or any(one.find(exp.Query) for one in (*calling, *cheap)):
             continue
-        rest = [one for one in held if one not in calling and one not in cheap]
+        # Below a join the engine runs them where they stand, which it can't in a branch.
+        joined = bool(select.args.get("joins"))
+        rest = [one for one in held if one not in calling and (joined or one not in cheap)]
         guarded = exp.Case(ifs=[exp.If(this=_all(cheap), true=_all(calling))], default=exp.false())
         select.set("where", exp.Where(this=_all([*rest, guarded])))
         shown = ", ".join(one.sql(facts.dialect) for one in cheap)
