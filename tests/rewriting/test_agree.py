@@ -57,6 +57,24 @@ STATEMENTS = {
     "a category that the model refuses": "SELECT id, CASE WHEN carrier IN ('AA', 'UA') THEN strict(carrier, 'Boeing', 'north', dist) END FROM facts_holed WHERE carrier IN ('AA', 'UA') AND strict(carrier, 'Boeing', 'north', dist) = 'late'",
     "a model in a branch": "SELECT maker, CASE WHEN age IS NOT NULL THEN careful(age, age) END FROM planes_holed",
     "an answer under another name": "SELECT upper(near(age, age)) AS answer, answer || '!' AS loud FROM planes",
+    # Everywhere else.
+    "NULLS LAST": "SELECT id, boost(dist, 3, dist, seats) AS y FROM facts ORDER BY y DESC NULLS LAST, id",
+    "DISTINCT ON": "SELECT DISTINCT ON (carrier) carrier, boost(dist, 3, dist, seats) AS y FROM facts WHERE carrier <> 'x' ORDER BY carrier, y, id",
+    "a correlated subquery with a filter": "SELECT f.id, (SELECT max(plane(p.maker, p.age, p.weight)) FROM planes p WHERE p.tail = f.tail AND p.maker = 'Boeing') FROM facts f",
+    "a call of an outer column": "SELECT f.id, (SELECT max(boost(f.dist, p.age, 3, 4)) FROM planes p WHERE p.tail = f.tail) FROM facts f WHERE f.dist > 300",
+    "a call in EXISTS": "SELECT f.id FROM facts f WHERE EXISTS (SELECT 1 FROM planes p WHERE p.tail = f.tail AND boost(f.dist, p.age, 3, 4) > 0.3)",
+    "a call in a join's condition": "SELECT f.id, grade(f.carrier, p.maker, f.dist, 3) FROM facts f JOIN planes p ON f.tail = p.tail AND grade(f.carrier, p.maker, f.dist, 3) = 'top'",
+    "a FULL join": "SELECT f.id, boost(f.dist, p.age, 3, 4) FROM facts f FULL JOIN planes p ON f.tail = p.tail WHERE p.age > 3",
+    "an ANTI join": "SELECT f.id, boost(f.dist, f.seats, 3, 4) FROM facts f ANTI JOIN (SELECT * FROM planes WHERE age > 9) p ON f.tail = p.tail",
+    "a NATURAL join": "SELECT f.id, boost(f.dist, f.seats, 3, 4) FROM facts f NATURAL JOIN places q",
+    "a POSITIONAL join": "SELECT f.id, boost(f.dist, f.seats, 3, 4) FROM facts f POSITIONAL JOIN places q WHERE f.dist > 100",
+    "an ASOF join": "SELECT f.id, boost(f.dist, f.seats, q.altitude, 4) FROM facts f ASOF JOIN places q ON f.dist >= q.altitude",
+    "joins in brackets": "SELECT f.id, cost(p.maker, q.zone, f.dist, f.price, f.night, f.fuel) FROM (facts f JOIN planes p USING (tail)) JOIN places q USING (place)",
+    "a group by a dimension's function": "SELECT count(*) FROM facts f JOIN planes p USING (tail) GROUP BY plane(p.maker, p.age, p.weight)",
+    "a group by a dimension's columns": "SELECT plane(p.maker, p.age, p.weight), count(*) FROM facts f JOIN planes p USING (tail) GROUP BY p.maker, p.age, p.weight",
+    "row ids": "SELECT f.id, f.rowid, plane(p.maker, p.age, p.weight), p.rowid FROM facts f JOIN planes p USING (tail)",
+    "a schema's name": "SELECT f.id, plane(planes.maker, planes.age, planes.weight) FROM main.facts f JOIN main.planes USING (tail)",
+    "a table twice": "SELECT a.id, b.id, boost(a.dist, 3, b.dist, 4) FROM facts a JOIN facts b ON a.id = b.id + 1 WHERE a.carrier='AA' AND b.dist < 100",
 }  # fmt: skip
 
 

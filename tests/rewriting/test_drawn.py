@@ -181,7 +181,7 @@ def on_spark(db: Any, random: Random, models: dict[str, Any]) -> tuple[str, ...]
 
 @pytest.mark.spark
 @given(random=RANDOM)
-@settings(few, max_examples=12)
+@settings(few, max_examples=6)
 def test_a_rewritten_query_answers_what_it_did_on_spark(spark_drawn, rewriting_world, random):
     on_spark(spark_drawn, random, rewriting_world.models)
 
@@ -189,6 +189,6 @@ def test_a_rewritten_query_answers_what_it_did_on_spark(spark_drawn, rewriting_w
 @pytest.mark.spark
 @pytest.mark.long
 @given(random=RANDOM)
-@settings(many, max_examples=200)
+@settings(many, max_examples=100)
 def test_many_rewritten_queries_answer_what_they_did_on_spark(spark_drawn, rewriting_world, random):
     on_spark(spark_drawn, random, rewriting_world.models)

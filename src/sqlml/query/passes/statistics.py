@@ -42,8 +42,9 @@ def prune_by_statistics(state: State, facts: Facts) -> State:
             continue
         state = narrowed(state, node, domains, "the table's statistics")
         where = where_of(select)
-        kept = [where.copy()] if where is not None else []
-        select.set("where", exp.Where(this=exp.and_(*kept, *(exp.Var(this=guard) for guard in guards))))
+        kept = [where] if where is not None else []
+        # No copy: calls in it are looked at after this one.
+        select.set("where", exp.Where(this=exp.and_(*kept, *(exp.Var(this=guard) for guard in guards), copy=False)))
     return state
 
 

@@ -1,0 +1,6 @@
+-- An inner join that filters stays.
+SELECT f.id, grade(f.carrier, 'Boeing', f.dist, 4) AS y FROM facts AS f JOIN planes AS p ON f.tail = p.tail AND p.age > 3;
+-- does:
+-- grade is pruned by the filter: maker is 'Boeing', altitude is 4; it no longer reads maker, altitude
+-- DuckDB gets:
+SELECT f.id, __grade_predict(f.carrier, f.dist) AS y FROM facts AS f JOIN planes AS p ON f.tail = p.tail AND p.age > 3
