@@ -65,6 +65,9 @@ def test_what_writes_is_not_run(always, text):
 
 @pytest.mark.spark
 def test_spark_says_that_it_does_not_count(spark, world):
-    with sqlml.connect(spark.newSession(), project=world.folder, publish="needed") as db:
-        with pytest.raises(sqlml.SqlmlError, match="own pages"):
-            db.sql("EXPLAIN PREDICT ANALYZE SELECT logit(1.0, 2.0)")
+    fresh = spark.newSession()
+    with (
+        sqlml.connect(fresh, project=world.folder, publish="needed") as db,
+        pytest.raises(sqlml.SqlmlError, match="own pages"),
+    ):
+        db.sql("EXPLAIN PREDICT ANALYZE SELECT logit(1.0, 2.0)")
