@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from decimal import Decimal
@@ -36,6 +37,13 @@ _NAMED = """
     SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE lower(table_name) = lower(?)
     UNION ALL SELECT database_name, schema_name, NULL FROM duckdb_views() WHERE lower(view_name) = lower(?)
 """
+_BODIES = """
+    SELECT NULL FROM duckdb_tables() WHERE lower(table_name) = lower(?)
+    UNION ALL SELECT sql FROM duckdb_views() WHERE lower(view_name) = lower(?)
+"""
+_OF_FILES = re.compile(
+    r"CREATE (?:TEMP(?:ORARY)? )?VIEW [^(]* AS (?:SELECT \* )?FROM read_parquet\((?:[^()']|'[^']*')*\);?", re.IGNORECASE
+)
 _COLLATED = """
     SELECT current_setting('default_collation') <> '' OR EXISTS (
         SELECT 1 FROM duckdb_tables() WHERE sql ILIKE '%collate%'
@@ -135,6 +143,17 @@ class DuckDBFacts:
     def _kinds(self) -> dict[str, Kind]:
         relation = self._connection.sql(f"SELECT * FROM {self._table}")
         return {name.casefold(): kind_of(one) for name, one in zip(relation.columns, relation.types, strict=True)}
+
+    @property
+    def bounds(self) -> Mapping[str, Domain]:
+        """The same."""
+        return self.domains
+
+    @cached_property
+    def is_stored(self) -> bool:
+        """Whether it is a table, or a view of nothing but files."""
+        held = self._rows(_BODIES, [self._bare, self._bare]) if self._bare else []
+        return len(held) == 1 and (held[0][0] is None or _OF_FILES.fullmatch(held[0][0].strip()) is not None)
 
     @cached_property
     def distinct(self) -> Mapping[str, int]:

@@ -68,6 +68,8 @@ class TableFacts:
     references: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = ()
     domains: Mapping[str, Domain] = field(default_factory=dict)
     distinct: Mapping[str, int] = field(default_factory=dict)
+    bounds: Mapping[str, Domain] = field(default_factory=dict)
+    is_stored: bool = False
 
     def guard(self, _domains: Mapping[str, Domain]) -> str | None:
         """None: it can't be looked at again."""

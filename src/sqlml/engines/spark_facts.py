@@ -49,10 +49,20 @@ class SparkFacts:
     references: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = ()
     domains: Mapping[str, Domain] = {}
     distinct: Mapping[str, int] = {}
+    bounds: Mapping[str, Domain] = {}
 
     def __init__(self, session: Any, table: str) -> None:
         self._session = session
         self._table = table
+
+    @cached_property
+    def is_stored(self) -> bool:
+        """Whether Spark reads it from files, as it stands."""
+        try:
+            frame = self._session.sql(f"SELECT * FROM {self._table}")
+            return str(frame._jdf.queryExecution().optimizedPlan().getClass().getSimpleName()) == "LogicalRelation"
+        except (PySparkException, AttributeError):
+            return False
 
     @cached_property
     def rows(self) -> int | None:

@@ -13,6 +13,7 @@ from sqlml.query.rewriting import Column, Known
 Record = Mapping[tuple[str, ...], Any]
 """What was asked, and what was answered."""
 
+_HINTS = ("domains", "distinct")
 _MANY_TIMES = 2
 """A number of rows is still the same while it has not grown or shrunk so many times."""
 
@@ -25,6 +26,15 @@ class EngineFacts:
         self.record: dict[tuple[str, ...], Any] = {}
         self._engine = engine
         self._tables: dict[str, Known] = {}
+        self._guarded: set[str] = set()
+
+    def needed(self) -> Record:
+        """What the rewrites stand on: statistics are no part of it where no query looks at them again."""
+        return {
+            question: answer
+            for question, answer in self.record.items()
+            if question[-1] not in _HINTS or question[1] in self._guarded
+        }
 
     def holds(self, record: Record) -> bool:
         """Whether the engine would answer today what it has answered."""
@@ -56,6 +66,11 @@ class EngineFacts:
         if name not in self._tables:
             self._tables[name] = self._engine.facts(name)
         return self._tables[name]
+
+    def guard(self, name: str, domains: Mapping[str, Domain]) -> str | None:
+        """A condition that is true while a table's columns are in these domains."""
+        self._guarded.add(name)
+        return self.known(name).guard(domains)
 
     def of_table(self, name: str, what: str) -> Any:
         """One thing that is known of a table."""
@@ -108,12 +123,21 @@ class _Table:
         return found
 
     @property
+    def bounds(self) -> Mapping[str, Domain]:
+        found: Mapping[str, Domain] = self._facts.of_table(self._name, "bounds")
+        return found
+
+    @property
+    def is_stored(self) -> bool:
+        return bool(self._facts.of_table(self._name, "is_stored"))
+
+    @property
     def distinct(self) -> Mapping[str, int]:
         found: Mapping[str, int] = self._facts.of_table(self._name, "distinct")
         return found
 
     def guard(self, domains: Mapping[str, Domain]) -> str | None:
-        return self._facts.known(self._name).guard(domains)
+        return self._facts.guard(self._name, domains)
 
 
 def _same(one: Any, two: Any) -> bool:

@@ -20,7 +20,7 @@ from sqlml.programs.cost import estimate
 from sqlml.programs.program import Program
 from sqlml.programs.prune import Domain
 from sqlml.query.passes import PASSES
-from sqlml.query.rewriting import Asked, Given, State
+from sqlml.query.rewriting import Asked, Given, Pass, State
 from sqlml.query.selects import is_exact
 from sqlml.query.trees import Unreadable, called, query_of, tables, text_of, tree_of, with_calls
 
@@ -63,7 +63,7 @@ class Rewriter:
                 return replace(found, text=plan.text, calls=plan.calls, rewrites=rewrites)
             facts = EngineFacts(self._engine)
         found = self._rewritten(replace(plan, rewrites=()), facts)
-        self._done[key] = facts.record, found
+        self._done[key] = facts.needed(), found
         if len(self._done) > _KEPT:
             self._done.popitem(last=False)
         return replace(found, rewrites=(*plan.rewrites, *found.rewrites))
@@ -72,17 +72,41 @@ class Rewriter:
         named = zip(numbered_names(plan.calls), plan.calls, strict=True)
         asked = [self._asked(name, place, call) for place, (name, call) in enumerate(named)]
         try:
-            tree = tree_of(plan.canonical, self._engine.dialect)
+            tree = tree_of(plan.canonical, self._engine.dialect, nulls_last=self._nulls_last(plan))
         except Unreadable as why:
             return replace(plan, rewrites=(*plan.rewrites, f"none of the query: {why}"))
         if not self._always and self._work(plan, tree, facts) < _LEAST:
             return plan
-        state = State(tree, {one.name: one for one in reversed(asked)})
-        for one in self._passes.values():
-            state = one(state, facts)
+        start = State(tree, {one.name: one for one in reversed(asked)})
+        state, names = self._passed(start, facts, self._passes)
         if not state.done:
             return plan
-        return self._checked(plan, state, facts)
+        refused = ""
+        # What one pass has done may be what the engine refuses: GROUP BY knows no column of another name.
+        for without in ("", *(names if len(names) > 1 else ())):
+            kept = {name: one for name, one in self._passes.items() if name != without}
+            again = self._passed(start, facts, kept)[0] if without else state
+            try:
+                return self._checked(plan, again, facts)
+            except (EngineError, Refused) as why:
+                refused = refused or str(why).splitlines()[0]
+        log.info("A rewritten query was refused: %s", refused)
+        return replace(plan, rewrites=(*plan.rewrites, f"none of the query: the engine refused it: {refused}"))
+
+    def _passed(self, start: State, facts: EngineFacts, passes: Mapping[str, Pass]) -> tuple[State, list[str]]:
+        """What passes make of a query, whose tree stays as it is; and those that did something."""
+        state, names = replace(start, tree=start.tree.copy()), []
+        for name, one in passes.items():
+            before = state.done
+            state = one(state, facts)
+            names += [name] if state.done != before else []
+        return state, names
+
+    def _nulls_last(self, plan: Plan) -> bool:
+        """Whether NULLS LAST, which sqlglot leaves out where it goes without saying, does so here."""
+        return "nulls" in plan.canonical.casefold() and all(
+            self._engine.orders_nulls_last(descending=down) for down in (True, False)
+        )
 
     def _work(self, plan: Plan, tree: Any, facts: EngineFacts) -> float:
         """About how many nanoseconds the plain query's models take, if the largest table's rows are all answered."""
@@ -108,16 +132,11 @@ class Rewriter:
         return Asked(name, place, target.function.name, call.shared or (call.output,), program, given)
 
     def _checked(self, plan: Plan, state: State, facts: EngineFacts) -> Plan:
-        """The plan of a rewritten tree, if the engine takes it for a query of the same columns."""
-        try:
-            made = {name: self._registered(plan, state.asked[name]) for name in called(state.tree, state.asked)}
-            names = {name: held for name, (_, held) in made.items()}
-            tree = self._written(state.tree, names, facts)
-            self._compare(plan, tree)
-        except (EngineError, Refused) as why:
-            said = str(why).splitlines()[0]
-            log.info("A rewritten query was refused: %s", said)
-            return replace(plan, rewrites=(*plan.rewrites, f"none of the query: the engine refused it: {said}"))
+        """The plan of a rewritten tree; raises EngineError or Refused unless it is a query of the same columns."""
+        made = {name: self._registered(plan, state.asked[name]) for name in called(state.tree, state.asked)}
+        names = {name: held for name, (_, held) in made.items()}
+        tree = self._written(state.tree, names, facts)
+        self._compare(plan, tree)
         written = text_of(tree, self._engine.dialect)
         rewrites = (*plan.rewrites, *state.done)
         return replace(plan, sql=written, plain=plan.sql, rewrites=rewrites, opened=tuple(made.values()))
@@ -136,7 +155,7 @@ class Rewriter:
         query, before = query_of(tree), plan.sql
         if query is not tree:
             # To ask for the columns of what writes rows would write them.
-            was = query_of(tree_of(plan.canonical, dialect))
+            was = query_of(tree_of(plan.canonical, dialect, nulls_last=self._nulls_last(plan)))
             assert was is not None
             names = dict(zip(numbered_names(plan.calls), (call.name for call in plan.calls), strict=True))
             before = text_of(self._written(was, names, EngineFacts(self._engine)), dialect)

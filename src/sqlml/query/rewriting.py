@@ -117,6 +117,14 @@ class Known(Protocol):
         """What the values of columns can be, by statistics of the present rows."""
 
     @property
+    def bounds(self) -> Mapping[str, Domain]:
+        """The same, for a rewrite that nothing looks at again."""
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its rows are there, the same ones whoever asks: it is no view that computes them."""
+
+    @property
     def distinct(self) -> Mapping[str, int]:
         """About how many values columns have."""
 

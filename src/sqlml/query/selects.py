@@ -156,8 +156,14 @@ _UNSETTLED = (exp.Rand, exp.Randn, exp.Uuid, exp.TableSample, exp.Limit, exp.Fet
 _PASSES_OVER = (exp.Case, exp.If, exp.Or, exp.Coalesce)
 
 
-def is_settled(select: exp.Select, items: Sequence[Item], known: Container[str]) -> bool:
+def is_settled(select: exp.Select, items: Sequence[Item], known: Container[str], facts: Facts) -> bool:
     """Whether a SELECT's sources and filter, asked twice, give the same rows twice; `known` functions do."""
+    # What a view computes may be drawn anew each time.
+    named = [table for item in items for table in item.node.find_all(exp.Table)]
+    if not all(isinstance(table.this, exp.Identifier) for table in named):
+        return False
+    if not all(facts.table(name_of(table, facts.dialect)).is_stored for table in named):
+        return False
     where = where_of(select)
     parts = [where] if where is not None else []
     parts += [item.join.args["on"] for item in items if item.join is not None and item.join.args.get("on") is not None]

@@ -14,7 +14,10 @@ from sqlml.query.text import tokenize
 
 _OPTIONAL = {"as", "inner", "outer", "asc", "cast", "all"}
 """Words that may stand or be left out, or that `::` and `DATE '...'` are written as."""
-_SAME = {"!=": "<>", "int": "integer", "string": "varchar", "text": "varchar", "float8": "double", "==": "="}
+_SAME = {
+    **{"!=": "<>", "==": "=", "len": "length", "pow": "power", "ifnull": "coalesce"},
+    **{"int": "integer", "string": "varchar", "text": "varchar", "float8": "double"},
+}
 _SILENT = {TokenType.L_PAREN, TokenType.R_PAREN, TokenType.DCOLON, TokenType.SEMICOLON}
 
 
@@ -22,15 +25,20 @@ class Unreadable(Exception):
     """Why a statement is not rewritten."""
 
 
-def tree_of(text: str, dialect: str) -> exp.Expr:
+def tree_of(text: str, dialect: str, *, nulls_last: bool = False) -> exp.Expr:
     """The tree of a statement.
+
+    Args:
+        text: the statement.
+        dialect: sqlglot's name of its SQL.
+        nulls_last: whether NULLS LAST may be left out.
 
     Raises:
         Unreadable: sqlglot can't read it, or would write something else back.
     """
     try:
         tree = sqlglot.parse_one(text, dialect=dialect)
-        other = _other_word(text, dialect)
+        other = _other_word(text, dialect, nulls_last=nulls_last)
     except (SqlglotError, RecursionError) as error:
         raise Unreadable("sqlglot can't read it") from error
     if query_of(tree) is None:
@@ -41,9 +49,12 @@ def tree_of(text: str, dialect: str) -> exp.Expr:
 
 
 @functools.lru_cache(maxsize=64)
-def _other_word(text: str, dialect: str) -> str | None:
+def _other_word(text: str, dialect: str, *, nulls_last: bool) -> str | None:
     """A word that is lost, or added, where sqlglot writes a text back."""
     given, written = _words(text, dialect), _words(text_of(sqlglot.parse_one(text, dialect=dialect), dialect), dialect)
+    for word in ("nulls", "last") if nulls_last and given["first"] == written["first"] else ():
+        given.pop(word, None)
+        written.pop(word, None)
     return next(iter([*(given - written), *(written - given)]), None)
 
 

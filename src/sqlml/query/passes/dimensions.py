@@ -104,7 +104,7 @@ class _Moving:
         if given.type in ("INTEGER", "BIGINT"):
             return kind == "small"
         if kind == "whole" and item.table is not None:
-            domain = self.facts.table(name_of(item.table, self.facts.dialect)).domains.get(name)
+            domain = self.facts.table(name_of(item.table, self.facts.dialect)).bounds.get(name)
             return domain is not None and max(abs(domain.low), abs(domain.high)) <= 2**53
         return kind in ("small", "boolean", "float32", "float64") and given.type == "DOUBLE"
 

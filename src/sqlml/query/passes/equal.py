@@ -43,7 +43,7 @@ def ask_once_for_equals(state: State, facts: Facts) -> State:
         items = sources(select, facts) if calls and not select.args.get("joins") else None
         if items is None or len(items) != 1 or items[0].table is None or has_star(select, items[0].alias):
             continue
-        if not is_settled(select, items, state.asked):
+        if not is_settled(select, items, state.asked, facts):
             continue
         done: dict[exp.Expr, exp.Expr] = {}
         for node in calls:

@@ -32,7 +32,11 @@ def bound_by_limit(state: State, facts: Facts) -> State:
             continue
         items = sources(select, facts)
         sample = max(_SAMPLE, 20 * wanted)
-        if items is None or not is_settled(select, items, state.asked) or (_most_rows(items, facts) or 0) < 10 * sample:
+        if (
+            items is None
+            or not is_settled(select, items, state.asked, facts)
+            or (_most_rows(items, facts) or 0) < 10 * sample
+        ):
             continue
         state = _bounded(state, select, *found, wanted, sample)
     return state
