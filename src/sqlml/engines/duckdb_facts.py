@@ -72,7 +72,8 @@ def profile(connection: duckdb.DuckDBPyConnection, text: str) -> Profile:
     started = time.perf_counter()
     found = connection.sql(f"EXPLAIN (ANALYZE, FORMAT json) {text}").fetchall()
     seconds = time.perf_counter() - started
-    open_, rows = list(json.loads(found[0][-1])["operator"]), 0
+    # Of a query that reads nothing there is no profile.
+    open_, rows = list(json.loads(found[0][-1]).get("operator", ())), 0
     while open_:
         operator = open_.pop()
         rows += int(operator.get("rows_scanned", 0))
