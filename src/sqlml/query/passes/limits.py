@@ -114,7 +114,7 @@ def _bounded(state: State, select: exp.Select, node: exp.Expr, down: bool, wante
     select.set("where", exp.Where(this=exp.and_(where.copy(), condition) if where is not None else condition))
     return state.saying(
         f"{asked.function} stops at the tree after which a row can no longer be among the first {wanted:,}, "
-        f"by the {wanted:,}th of {sample:,} rows"
+        f"by the best {wanted:,} of {sample:,} rows"
     )
 
 
