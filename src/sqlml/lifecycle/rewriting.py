@@ -72,7 +72,7 @@ class Rewriter:
         named = zip(numbered_names(plan.calls), plan.calls, strict=True)
         asked = [self._asked(name, place, call) for place, (name, call) in enumerate(named)]
         try:
-            tree = tree_of(plan.canonical, self._engine.dialect, nulls_last=self._nulls_last(plan))
+            tree = self._tree(plan, facts)
         except Unreadable as why:
             return replace(plan, rewrites=(*plan.rewrites, f"none of the query: {why}"))
         if not self._always and self._work(plan, tree, facts) < _LEAST:
@@ -102,11 +102,11 @@ class Rewriter:
             names += [name] if state.done != before else []
         return state, names
 
-    def _nulls_last(self, plan: Plan) -> bool:
-        """Whether NULLS LAST, which sqlglot leaves out where it goes without saying, does so here."""
-        return "nulls" in plan.canonical.casefold() and all(
-            self._engine.orders_nulls_last(descending=down) for down in (True, False)
-        )
+    def _tree(self, plan: Plan, facts: EngineFacts) -> Any:
+        """The plain query's tree; raises Unreadable."""
+        # sqlglot leaves NULLS LAST out, where it goes without saying unless a setting says otherwise.
+        silent = "nulls" in plan.canonical.casefold() and all(facts.nulls_last(descending=one) for one in (True, False))
+        return tree_of(plan.canonical, self._engine.dialect, nulls_last=silent)
 
     def _work(self, plan: Plan, tree: Any, facts: EngineFacts) -> float:
         """About how many nanoseconds the plain query's models take, if the largest table's rows are all answered."""
@@ -136,7 +136,7 @@ class Rewriter:
         made = {name: self._registered(plan, state.asked[name]) for name in called(state.tree, state.asked)}
         names = {name: held for name, (_, held) in made.items()}
         tree = self._written(state.tree, names, facts)
-        self._compare(plan, tree)
+        self._compare(plan, tree, facts)
         written = text_of(tree, self._engine.dialect)
         rewrites = (*plan.rewrites, *state.done)
         return replace(plan, sql=written, plain=plan.sql, rewrites=rewrites, opened=tuple(made.values()))
@@ -149,16 +149,16 @@ class Rewriter:
 
         return with_calls(tree, names, self._engine.calls_plainly, self._engine.call, argument, self._engine.dialect)
 
-    def _compare(self, plan: Plan, tree: Any) -> None:
+    def _compare(self, plan: Plan, tree: Any, facts: EngineFacts) -> None:
         """Raise EngineError unless the query has the columns that it had."""
         dialect = self._engine.dialect
         query, before = query_of(tree), plan.sql
         if query is not tree:
             # To ask for the columns of what writes rows would write them.
-            was = query_of(tree_of(plan.canonical, dialect, nulls_last=self._nulls_last(plan)))
+            was = query_of(self._tree(plan, facts))
             assert was is not None
             names = dict(zip(numbered_names(plan.calls), (call.name for call in plan.calls), strict=True))
-            before = text_of(self._written(was, names, EngineFacts(self._engine)), dialect)
+            before = text_of(self._written(was, names, facts), dialect)
         assert query is not None
         one, two = self._engine.columns(before), self._engine.columns(text_of(query, dialect))
         if [(column.name, column.type) for column in one] != [(column.name, column.type) for column in two]:
