@@ -81,10 +81,12 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
+@pytest.mark.long
 def test_the_notebook_draws_two_pictures(notebook):
     assert sum(map(is_picture, outputs(notebook))) == 2
 
 
+@pytest.mark.long
 def test_the_notebook_finds_sqlml_as_exact_as_the_model(notebook):
     said = "".join(output.get("text", "") for output in outputs(notebook))
     found = re.search(r"336,776 rows, ([\d,]+) with a NULL; largest relative difference (\S+)", said)
@@ -92,6 +94,7 @@ def test_the_notebook_finds_sqlml_as_exact_as_the_model(notebook):
     assert float(found[2]) <= 1e-9
 
 
+@pytest.mark.long
 def test_the_notebook_warns_of_nothing(notebook):
     assert [output.text for output in outputs(notebook) if output.get("name") == "stderr"] == []
 

@@ -39,6 +39,7 @@ def test_list_like(run, registered):
     assert len(json.loads(run("functions", "list", "--like", "la%", "--output", "json").stdout)) == 1
 
 
+@pytest.mark.long
 def test_a_plan_registers_nothing(run, models):
     planned = json.loads(run("functions", "register", "late", CHAMPION, "--plan", "--output", "json").stdout)
     assert planned["action"] == "create"
@@ -48,6 +49,7 @@ def test_a_plan_registers_nothing(run, models):
     assert not list((models / ".sqlml").glob("artifacts/*"))
 
 
+@pytest.mark.long
 def test_a_taken_name(run, registered):
     assert "'late' exists" in run("functions", "register", "late", CHAMPION, code=1).stderr
     assert "'late' exists" in run("functions", "register", "late", CHAMPION, "--plan", code=1).stderr
@@ -81,6 +83,7 @@ def test_a_trusted_pickle(run, rows, models):
     assert rows("SELECT round(f(a := 2.0, b := 0.0)) AS f") == [{"f": 4.0}]
 
 
+@pytest.mark.long
 def test_a_pickle_that_one_command_trusts(run, rows, models):
     statement = "CREATE FUNCTION f USING MODEL 'models:/pickled/1'"
     assert "--trust-pickle" in run("sql", statement, code=1).stderr
@@ -88,6 +91,7 @@ def test_a_pickle_that_one_command_trusts(run, rows, models):
     assert rows("SELECT round(f(2.0, 0.0)) AS f") == [{"f": 4.0}]
 
 
+@pytest.mark.long
 def test_sync(run, registered, champion):
     assert json.loads(run("sync", "--output", "json").stdout) == []
     assert "at its alias's version" in run("sync").stdout
@@ -98,6 +102,7 @@ def test_sync(run, registered, champion):
     assert "No function is named" in run("sync", "nothing", code=1).stderr
 
 
+@pytest.mark.long
 def test_apply(run, models):
     (models / "udfs").mkdir()
     (models / "udfs" / "late.sql").write_text(f"CREATE FUNCTION late USING MODEL '{CHAMPION}';")
@@ -121,6 +126,7 @@ def test_a_table_of_functions_in_explain(run, registered):
     assert "late" in json.dumps(plan)
 
 
+@pytest.mark.long
 def test_an_error_of_a_model_while_rows_are_read(run, registered):
     run("functions", "register", "strict", CHAMPION, "--on-null", "error")
     late = "SELECT strict(a := CASE WHEN n = 90000 THEN NULL ELSE 1.0 END, b := 0.0) AS f FROM range(100000) t(n)"

@@ -42,6 +42,7 @@ def log(run, files, name, *options, data="data.csv", code=0):
     return run("log", files / name, "--name", "m", "--signature-from", files / data, *options, code=code)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["m.skops", "m.txt", "m.ubj", "m.cbm", pytest.param("number.cbm", marks=pytest.mark.long)]
 )

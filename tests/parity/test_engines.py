@@ -128,6 +128,7 @@ def own(model: Any, name: str, rows: pa.Table) -> list:
 DRAWN = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.long
 @settings(DRAWN, max_examples=2)
 @given(rows=tables())
 def test_drawn_tables_are_answered_alike(drawn, rows):

@@ -178,6 +178,7 @@ def test_jars_are_reproducible(jvm, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jar", "b.jar"]
 
 
+@pytest.mark.long
 def test_a_jar_needs_no_python(jvm, tmp_path):
     program = logistic(missing=1.0, unknown=1.0)
     held = published(program, "risk", required=(0,), labels=["no", "yes"], outputs=["predict", "score"])

@@ -179,6 +179,7 @@ def on_spark(db: Any, random: Random, models: dict[str, Any]) -> tuple[str, ...]
     return check(db, draw, random.choice(WANTED))
 
 
+@pytest.mark.long
 @pytest.mark.spark
 @given(random=RANDOM)
 @settings(few, max_examples=6)

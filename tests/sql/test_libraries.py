@@ -53,6 +53,7 @@ def same(got, expected, answered, **bounds):
             assert one == (own if isinstance(own, str) else pytest.approx(own, **(bounds or {"rel": 1e-9})))
 
 
+@pytest.mark.long
 def test_catboost(folder):
     catboost = pytest.importorskip("catboost")
     options = {"iterations": 20, "depth": 4, "verbose": 0, "allow_writing_files": False, "thread_count": 1}

@@ -106,6 +106,7 @@ def test_a_bad_row_is_an_error_that_names_it(spark, world):
         assert "infinite" in str(error)
 
 
+@pytest.mark.long
 def test_an_expression_that_answers_wrongly_is_refused(spark, world, models, people, monkeypatch, tmp_path):
     """It was proved in DuckDB, which says nothing of what Spark makes of it."""
     monkeypatch.setenv("SQLML_CACHE", str(tmp_path))

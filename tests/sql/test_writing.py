@@ -139,6 +139,7 @@ def test_spark_keeps_what_parts_can_t_answer(spark, world, files, text, reason):
         assert db.explain_write(QUERY)[1] == "files"
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_a_job_is_submitted(world, files, models, people, tmp_path):
     import pyspark

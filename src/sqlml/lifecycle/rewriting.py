@@ -29,8 +29,8 @@ log = logging.getLogger("sqlml")
 
 _KEPT = 64
 """Statements whose rewrites are kept."""
-_LEAST = 2e7
-"""Nanoseconds: a query whose models take less is not worth the time that rewriting takes."""
+_LEAST = 1e8
+"""Nanoseconds on one thread, by an estimate on the high side: below it, planning a rewrite takes what it gains."""
 _SLOW = 10_000.0
 """Nanoseconds a row, of a model that has no program."""
 
