@@ -91,7 +91,7 @@ def fitted(name: str, rows: pd.DataFrame, labels: tuple[Any, ...] | None = None,
         return made.fit(rows, values)
 
 
-@pytest.mark.parametrize("name", STOCK)
+@pytest.mark.parametrize("name", families(STOCK))
 def test_numbers(registry, name):
     rows = numbers(name)
     asked = registry.through(fitted(name, rows), rows, name)
