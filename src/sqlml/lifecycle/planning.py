@@ -102,6 +102,8 @@ class Planning:
         if not is_query(plan.text, self._engine.dialect):
             raise NotAvailable(what="EXPLAIN PREDICT ANALYZE of what is no query", instead="EXPLAIN PREDICT alone")
         self.open(plan)
+        # What the plain query calls is made ready as well, so that its time is its own.
+        self.open(replace(plan, plain=None))
         plain = [self._backing.answerer(call.target) for call in plan.calls]
         try:
             return Analysis(
