@@ -34,12 +34,8 @@ _CONSTRAINTS = """
     FROM duckdb_constraints() WHERE database_name = ? AND schema_name = ? AND table_name = ?
 """
 _NAMED = """
-    SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE lower(table_name) = lower(?)
-    UNION ALL SELECT database_name, schema_name, NULL FROM duckdb_views() WHERE lower(view_name) = lower(?)
-"""
-_BODIES = """
-    SELECT NULL FROM duckdb_tables() WHERE lower(table_name) = lower(?)
-    UNION ALL SELECT sql FROM duckdb_views() WHERE lower(view_name) = lower(?)
+    SELECT database_name, schema_name, table_name, NULL FROM duckdb_tables() WHERE lower(table_name) = lower(?)
+    UNION ALL SELECT database_name, schema_name, NULL, sql FROM duckdb_views() WHERE lower(view_name) = lower(?)
 """
 _OF_FILES = re.compile(
     r"CREATE (?:TEMP(?:ORARY)? )?VIEW [^(]* AS (?:SELECT \* )?FROM read_parquet\((?:[^()']|'[^']*')*\);?", re.IGNORECASE
@@ -121,7 +117,8 @@ class DuckDBFacts:
     @cached_property
     def domains(self) -> Mapping[str, Domain]:
         """The least and the largest value, and whether there is a NULL."""
-        domains = {name: _domain(held, self._kinds[name]) for name, held in self._stats.items()}
+        kinds = {name.casefold(): kind for name, kind in self._columns.items()}
+        domains = {name: _domain(held, kinds[name]) for name, held in self._stats.items()}
         return {name: domain for name, domain in domains.items() if domain is not None}
 
     def guard(self, domains: Mapping[str, Domain]) -> str:
@@ -141,9 +138,13 @@ class DuckDBFacts:
         return f"CAST((SELECT {said} FROM ({looked})) AS BOOLEAN) IS NOT FALSE"
 
     @cached_property
-    def _kinds(self) -> dict[str, Kind]:
-        relation = self._connection.sql(f"SELECT * FROM {self._table}")
-        return {name.casefold(): kind_of(one) for name, one in zip(relation.columns, relation.types, strict=True)}
+    def _columns(self) -> dict[str, Kind]:
+        """The columns as they are written, with their kinds; none where the table can't be bound."""
+        try:
+            relation = self._connection.sql(f"SELECT * FROM {self._table}")
+        except duckdb.Error:
+            return {}
+        return {name: kind_of(one) for name, one in zip(relation.columns, relation.types, strict=True)}
 
     @property
     def bounds(self) -> Mapping[str, Domain]:
@@ -153,8 +154,10 @@ class DuckDBFacts:
     @cached_property
     def is_stored(self) -> bool:
         """Whether it is a table, or a view of nothing but files."""
-        held = self._rows(_BODIES, [self._bare, self._bare]) if self._bare else []
-        return len(held) == 1 and (held[0][0] is None or _OF_FILES.fullmatch(held[0][0].strip()) is not None)
+        if self._found is None:
+            return False
+        *_, body = self._found
+        return body is None or _OF_FILES.fullmatch(body.strip()) is not None
 
     @cached_property
     def distinct(self) -> Mapping[str, int]:
@@ -163,25 +166,23 @@ class DuckDBFacts:
 
     @cached_property
     def _constraints(self) -> list[Any]:
-        held = self._rows(_NAMED, [self._bare, self._bare]) if self._bare else []
-        # Of two tables of one name nobody here knows which one is meant.
-        return self._rows(_CONSTRAINTS, list(held[0])) if len(held) == 1 and held[0][2] else []
+        return self._rows(_CONSTRAINTS, list(self._found[:3])) if self._found is not None and self._found[2] else []
 
-    @property
-    def _bare(self) -> str:
-        """The table's name; empty where it is more than a name."""
+    @cached_property
+    def _found(self) -> tuple[str, str, str | None, str | None] | None:
+        """The database, the schema, and a table's name or a view's text; None unless one alone goes by the name."""
         name = self._table.strip('"').replace('""', '"')
-        return name if name.isidentifier() or identifier(name) == self._table else ""
+        held = self._rows(_NAMED, [name, name]) if name.isidentifier() or identifier(name) == self._table else []
+        # Of two tables of one name nobody here knows which one is meant.
+        return held[0] if len(held) == 1 else None
 
     @cached_property
     def _stats(self) -> dict[str, dict[str, Any]]:
-        try:
-            names = self._connection.sql(f"SELECT * FROM {self._table}").columns
-        except duckdb.Error:
+        if not self._columns:
             return {}
-        wanted = ", ".join(f"stats({identifier(name)})" for name in names)
+        wanted = ", ".join(f"stats({identifier(name)})" for name in self._columns)
         found = self._rows(f"SELECT {wanted} FROM {self._table} LIMIT 1")
-        pairs = zip(names, found[0], strict=True) if found else ()
+        pairs = zip(self._columns, found[0], strict=True) if found else ()
         return {name.casefold(): held for name, held in pairs if isinstance(held, dict)}
 
     def _rows(self, query: str, parameters: list[Any] | None = None) -> list[Any]:

@@ -83,14 +83,16 @@ class Planning:
 
     def open(self, plan: Plan) -> None:
         """Make what a plan calls ready: a model that can't be loaded is one clear error, and not a query's failure."""
-        if plan.plain is not None:
-            for answerer, name in plan.opened:
-                answerer.open()
-                self._engine.open(name)
-            return
-        for call in plan.calls:
-            self._backing.answerer(call.target).open()
-            self._engine.open(call.name)
+        self._open(self._called(plan) if plan.plain is None else plan.opened)
+
+    def _called(self, plan: Plan) -> list[tuple[Answerer, str]]:
+        """The functions that the plain query calls, with their names in the engine."""
+        return [(self._backing.answerer(call.target), call.name) for call in plan.calls]
+
+    def _open(self, functions: Sequence[tuple[Answerer, str]]) -> None:
+        for answerer, name in functions:
+            answerer.open()
+            self._engine.open(name)
 
     def analyze(self, plan: Plan) -> Analysis:
         """Run a plan's query with and without its rewrites, and count.
@@ -101,20 +103,19 @@ class Planning:
         """
         if not is_query(plan.text, self._engine.dialect):
             raise NotAvailable(what="EXPLAIN PREDICT ANALYZE of what is no query", instead="EXPLAIN PREDICT alone")
-        self.open(plan)
-        # What the plain query calls is made ready as well, so that its time is its own.
-        self.open(replace(plan, plain=None))
-        plain = [self._backing.answerer(call.target) for call in plan.calls]
+        plain = self._called(plan)
+        # Both are made ready first, so that the time of each is its own.
+        self._open([*plan.opened, *plain])
         try:
             return Analysis(
-                self._measured(plan.sql, [answerer for answerer, _ in plan.opened] or plain),
+                self._measured(plan.sql, plan.opened or plain),
                 None if plan.plain is None else self._measured(plan.plain, plain),
             )
         except Refused as why:
             raise NotAvailable(what="EXPLAIN PREDICT ANALYZE", instead=str(why)) from why
 
-    def _measured(self, text: str, answerers: Sequence[Answerer]) -> Measured:
-        answerers = list({id(one): one for one in answerers}.values())
+    def _measured(self, text: str, functions: Sequence[tuple[Answerer, str]]) -> Measured:
+        answerers = {answerer for answerer, _ in functions}
         for answerer in answerers:
             answerer.count_anew()
         found = self._engine.profile(text)

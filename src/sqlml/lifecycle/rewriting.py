@@ -69,14 +69,14 @@ class Rewriter:
         return replace(found, rewrites=(*plan.rewrites, *found.rewrites))
 
     def _rewritten(self, plan: Plan, facts: EngineFacts) -> Plan:
-        named = zip(numbered_names(plan.calls), plan.calls, strict=True)
-        asked = [self._asked(name, place, call) for place, (name, call) in enumerate(named)]
         try:
             tree = self._tree(plan, facts)
         except Unreadable as why:
             return replace(plan, rewrites=(*plan.rewrites, f"none of the query: {why}"))
         if not self._always and self._work(plan, tree, facts) < _LEAST:
             return plan
+        named = zip(numbered_names(plan.calls), plan.calls, strict=True)
+        asked = [self._asked(name, place, call) for place, (name, call) in enumerate(named)]
         start = State(tree, {one.name: one for one in reversed(asked)})
         state, names = self._passed(start, facts, self._passes)
         if not state.done:

@@ -39,12 +39,14 @@ class Answerer:
         strategy: Strategy = "python",
         travel: Callable[[Answerer], Portable] | None = None,
         prove: Callable[[Answering], str | None] | None = None,
+        *,
+        is_derived: bool = False,
     ) -> None:
         self.function = function
         self.key = key
         self.description = description
         self.strategy = strategy
-        self.is_derived = False
+        self.is_derived = is_derived
         self._load = load
         self._travel = travel
         self._prove = prove

@@ -120,7 +120,8 @@ class Compiled:
             return [nothing(output, held.returns, held.classes) for output in outputs]
         whats = tuple(dict.fromkeys(what_of(held, output) for output in outputs))
         if self.machine is None:
-            results, valid, refused = self._evaluated(whats, given)
+            results, valid, refusals = self.evaluated(whats, given)
+            refused = bool((refusals & valid).any()) or (self.on_null == "error" and not valid.all())
         else:
             kernel = self._kernels.get(whats)
             if kernel is None:
@@ -142,9 +143,14 @@ class Compiled:
             return array
         return cast_argument(array, argument, self.function)
 
-    def _evaluated(
+    def evaluated(
         self, whats: Sequence[What], given: Sequence[pa.Array]
-    ) -> tuple[Mapping[What, npt.NDArray[Any]], npt.NDArray[np.bool_], bool]:
+    ) -> tuple[Mapping[What, npt.NDArray[Any]], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Results by NumPy; which rows have all that they need, and which the program refuses.
+
+        Raises:
+            BadCast: a value that is of no such type.
+        """
         valid = np.ones(len(given[0]), bool)
         columns: list[Any] = []
         for array, argument in self._paired(given):
@@ -158,8 +164,7 @@ class Compiled:
                 )
         heads = {what: "probabilities" if what == What.SCORE else what.name.lower() for what in whats}
         found = evaluate(self.program, columns, sorted(set(heads.values())))
-        refused = bool((found.refused & valid).any()) or (self.on_null == "error" and not valid.all())
-        return {what: found.heads[head] for what, head in heads.items()}, valid, refused
+        return {what: found.heads[head] for what, head in heads.items()}, valid, found.refused
 
     def _answers(self, output: Output, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> pa.Array:
         held = self.description

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from sqlml.errors import RewriteRefused
 from sqlml.models.answering import Answerer, Answering
 from sqlml.models.answers import numbers_of
-from sqlml.models.cast import cast_argument
 from sqlml.models.compiled import Compiled
 from sqlml.models.description import Argument, Description
 from sqlml.models.portable import Portable
 from sqlml.programs.evaluate import evaluate
+from sqlml.programs.kernel.layout import What
 from sqlml.programs.probes import turning_points
 from sqlml.programs.program import Program, may_refuse
 from sqlml.programs.simplify import arranged
@@ -91,9 +91,7 @@ def derive(base: Answerer, derived: Derived, on_null: NullPolicy, machine: int |
     def prove(answer: Answering) -> str | None:
         return refuted(open_program(), answer)
 
-    made = Answerer(base.function, key, description, load, open_program, strategy, travel, prove)
-    made.is_derived = True
-    return made
+    return Answerer(base.function, key, description, load, open_program, strategy, travel, prove, is_derived=True)
 
 
 def _described(held: Description, derived: Derived, program: Program) -> Description:
@@ -118,21 +116,8 @@ class _Numbers:
         self._compiled = compiled
 
     def __call__(self, _output: Output, given: Sequence[pa.Array]) -> pa.Array:
-        held = self._compiled
-        columns, missing = [], np.zeros(len(given[0]), bool)
-        for array, argument in zip(given, held.description.arguments, strict=True):
-            cast = cast_argument(array, argument, held.function)
-            if argument.type == "VARCHAR":
-                columns.append(cast)
-                gone = cast.is_null().to_numpy(zero_copy_only=False)
-            else:
-                columns.append(cast.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False))
-                gone = np.isnan(columns[-1])
-            if argument.missing is None:
-                missing |= gone
-        found = evaluate(held.program, columns, ["value"])
-        values = np.where(found.refused, np.nan, found.heads["value"][:, 0])
-        return pa.array(values, mask=missing)
+        results, valid, refused = self._compiled.evaluated([What.VALUE], given)
+        return pa.array(np.where(refused, np.nan, results[What.VALUE][:, 0]), mask=~valid)
 
 
 class _Refilled:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sqlglot import exp
 
-from sqlml.query.rewriting import CALL, PART, Column, Facts
+from sqlml.query.rewriting import CALL, PART, Asked, Column, Facts, Given
 
 Joined = Literal["from", "inner", "left", "other"]
 
@@ -122,6 +122,15 @@ def bare(node: exp.Expr) -> exp.Column | None:
     """The column that an expression is, in brackets or not."""
     node = node.unnest()
     return node if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier) else None
+
+
+def columns_given(asked: Asked, node: exp.Expr, items: Sequence[Item]) -> Iterator[tuple[Given, exp.Column, Item]]:
+    """The arguments of a call that are columns, and the sources that they are of."""
+    for given, argument in zip(asked.arguments, node.expressions, strict=True):
+        column = bare(argument)
+        item = owner(column, items) if column is not None else None
+        if column is not None and item is not None:
+            yield given, column, item
 
 
 def conjuncts(node: exp.Expr | None) -> Iterator[exp.Expr]:

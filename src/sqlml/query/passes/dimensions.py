@@ -16,7 +16,7 @@ from sqlml.programs.absent import answer_to_nothing
 from sqlml.programs.cut import Part
 from sqlml.query.remembered import cut, is_total
 from sqlml.query.rewriting import PART, Asked, Facts, Given, State
-from sqlml.query.selects import Item, bare, has_star, name_of, owner, select_of, selects, sources
+from sqlml.query.selects import Item, columns_given, has_star, name_of, select_of, selects, sources
 
 _TIMES_SMALLER = 4
 """A dimension has at most so many times fewer rows than the largest source: else nothing is gained."""
@@ -87,12 +87,9 @@ class _Moving:
     def _groups(self, asked: Asked, node: exp.Anonymous, items: Sequence[Item]) -> dict[str, dict[int, exp.Column]]:
         """For each dimension the program's inputs that its columns are given to."""
         found: dict[str, dict[int, exp.Column]] = {}
-        for given, argument in zip(asked.arguments, node.expressions, strict=True):
-            column = bare(argument)
-            item = owner(column, items) if column is not None else None
-            if column is None or item is None or item not in self.dimensions or not self._surely(item, column, given):
-                continue
-            found.setdefault(item.alias, {})[given.place] = column
+        for given, column, item in columns_given(asked, node, items):
+            if item in self.dimensions and self._surely(item, column, given):
+                found.setdefault(item.alias, {})[given.place] = column
         return found
 
     def _surely(self, item: Item, column: exp.Column, given: Given) -> bool:

@@ -17,7 +17,7 @@ from sqlml.query.domains import ANY, fits
 from sqlml.query.passes.predicates import comparison
 from sqlml.query.remembered import margin
 from sqlml.query.rewriting import Asked, Facts, Given, State
-from sqlml.query.selects import Item, bare, conjuncts, name_of, owner, selects, sources, where_of
+from sqlml.query.selects import Item, columns_given, conjuncts, name_of, selects, sources, where_of
 
 _NARROWER = 0.8
 """A range is worth a filter where it is no wider than this share of what the column holds."""
@@ -85,10 +85,8 @@ def _limited(
 def _columns(asked: Asked, node: exp.Anonymous, items: list[Item]) -> dict[int, tuple[Given, exp.Column, Item]]:
     """The arguments that are columns of numbers of tables, by the input's place."""
     found = {}
-    for given, argument in zip(asked.arguments, node.expressions, strict=True):
-        column = bare(argument)
-        item = owner(column, items) if column is not None else None
-        if column is None or item is None or item.table is None or given.type == "VARCHAR":
+    for given, column, item in columns_given(asked, node, items):
+        if item.table is None or given.type == "VARCHAR":
             continue
         if fits(ANY, item.columns[column.name.casefold()], given.type):
             found[given.place] = (given, column, item)

@@ -13,7 +13,7 @@ from sqlml.query.domains import ANY, fits
 from sqlml.query.passes.constraints import narrowed
 from sqlml.query.remembered import specialized, steps
 from sqlml.query.rewriting import Asked, Facts, State
-from sqlml.query.selects import Item, bare, groups_in_several_ways, name_of, owner, select_of, sources, where_of
+from sqlml.query.selects import Item, columns_given, groups_in_several_ways, name_of, select_of, sources, where_of
 
 _WORTH = 0.8
 """A program is pruned where no more than this share of its work is left, or a column is read no more."""
@@ -54,10 +54,8 @@ def _domains(
     """What is known of the arguments, and of which table's columns."""
     found: dict[int, Domain] = {}
     used: dict[str, dict[str, Domain]] = {}
-    for given, argument in zip(asked.arguments, node.expressions, strict=True):
-        column = bare(argument)
-        item = owner(column, items) if column is not None else None
-        if column is None or item is None or item.table is None:
+    for given, column, item in columns_given(asked, node, items):
+        if item.table is None:
             continue
         table, name = name_of(item.table, facts.dialect), column.name.casefold()
         domain = facts.table(table).domains.get(name, ANY)
