@@ -78,6 +78,10 @@ class Plan:
     canonical: str = ""
     opened: tuple[tuple[Answerer, str], ...] = ()
 
+    def as_written(self) -> Plan:
+        """The plan of the query as it was before it was rewritten."""
+        return self if self.plain is None else replace(self, sql=self.plain, plain=None, rewrites=(), opened=())
+
     def columns_read(self) -> list[str]:
         """The columns and expressions that the calls are given, each once."""
         return list(dict.fromkeys(sql for call in self.calls for _, sql in call.bound))

@@ -268,6 +268,9 @@ class Session:
         """How `write` would write a query: its plan, by 'rows' or by 'files', and why."""
         plan = self._explain(text, jvm=False) if by_files and self._engine.has_jvm else self.explain(text)
         way, reason = self._engine.way(plan.sql) if by_files else ("rows", "it was asked for")
+        if way == "rows" and by_files and plan.plain is not None and self._engine.way(plan.plain)[0] == "files":
+            # What a rewrite has made of it can't be answered file by file, which gains more.
+            plan, way, reason = plan.as_written(), *self._engine.way(plan.plain)
         return plan if way == "files" or not self._engine.has_jvm else self.explain(text), way, reason
 
     def _query(self, text: str, params: Parameters) -> Any:

@@ -152,6 +152,17 @@ def test_where_a_call_may_stand(asked, models):
     ]
 
 
+@pytest.mark.parametrize("strategy", ["kernel", "jvm"])
+def test_groups_by_a_prediction(asked, models, strategy):
+    labels = answers(models["churn"])
+    wanted = [(label, labels.count(label)) for label in sorted(set(labels))]
+    for text in (
+        "SELECT {f}(p), count(*) FROM people p GROUP BY {f}(p) HAVING {f}(p) IN ('yes', 'no') ORDER BY {f}(p)",
+        "SELECT c, count(*) FROM (SELECT {f}(p) AS c FROM people p) WHERE c IS NOT NULL GROUP BY 1 ORDER BY 1",
+    ):
+        assert asked.rows(text.format(f=f"churn_by_{strategy}")) == wanted
+
+
 def test_a_column_is_named_as_it_was_written(asked):
     found = asked.session.sql("SELECT line(p), 1 + line(p), line(p) AS named, id FROM pairs p")
     assert list(found.columns) == ["line(p)", "1 + line(p)", "named", "id"]

@@ -347,9 +347,10 @@ class Draw:
     def _group(self) -> tuple[str, bool]:
         call = self.call(wanted=("label", "number"), groups=True).text
         having = self.one("", " HAVING count(*) > 1", f" HAVING {call} IS NOT NULL")
+        key = self.one(call, "y", "1")
         column = self.column(self.one(*self.columns()))
         return self.one(
-            f"SELECT {call} AS y, count(*), min({column}) {self.filtered()} GROUP BY {call}{having}",
+            f"SELECT {call} AS y, count(*), min({column}) {self.filtered()} GROUP BY {key}{having}",
             f"SELECT {column}, count(*), max({call}) {self.filtered()} GROUP BY {column}",
             f"SELECT {column}, max({call}), count({call}) {self.filtered()} GROUP BY ROLLUP ({column})",
         ), False
@@ -383,10 +384,14 @@ class Draw:
         one = _text(call.classes[0]) if call.gives == "label" else self._bound(call)
         test = self.one(f"y = {one}", f"y > {one}", "y IS NULL", f"NOT (y < {one})")
         column = self.column(self.one(*self.columns()))
-        return (
-            f"SELECT count(*), min(c) FROM (SELECT {column} AS c, {call.text} AS y {self.filtered()}) AS s WHERE {test}",
-            False,
+        inner = f"SELECT {column} AS c, {call.text} AS y {self.filtered()}"
+        test += self.one(
+            "", " AND c IS NOT NULL", " AND (s.c IS NULL OR s.y IS NULL)", " AND length(CAST(c AS VARCHAR)) > 1"
         )
+        if self.chance():
+            self._ctes.append(f"s AS ({inner})")
+            return f"SELECT count(*), min(c) FROM s WHERE {test}", False
+        return f"SELECT count(*), min(c) FROM ({inner}) AS s WHERE {test}", False
 
     def _aggregates(self) -> tuple[str, bool]:
         call = self.call(wanted=("number", "label"), groups=True).text

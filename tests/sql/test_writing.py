@@ -139,6 +139,19 @@ def test_spark_keeps_what_parts_can_t_answer(spark, world, files, text, reason):
         assert db.explain_write(QUERY)[1] == "files"
 
 
+@pytest.mark.spark
+def test_spark_s_parts_answer_what_a_rewrite_would_put_into_a_subquery(spark, world, files, models, tmp_path):
+    text = "SELECT id, churn_score(p) AS s FROM people p WHERE churn_score(p) > 0.5"
+    fresh = spark.newSession()
+    fresh.read.parquet(str(files)).createOrReplaceTempView("people")
+    with sqlml.connect(fresh, project=world.folder, publish="needed", rewrites="always") as db:
+        assert "once a row" in " ".join(db.explain(text).rewrites)
+        plan, way, _ = db.explain_write(text)
+        assert (way, plan.rewrites) == ("files", ())
+        rows = db.write(text, tmp_path / "high").rows
+    assert rows == sum(score > 0.5 for score in answers(models["churn"], "score"))
+
+
 @pytest.mark.long
 @pytest.mark.spark
 def test_a_job_is_submitted(world, files, models, people, tmp_path):

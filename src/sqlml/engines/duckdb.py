@@ -85,6 +85,7 @@ class DuckDBEngine(Engine):
     name = "duckdb"
     dialect = "duckdb"
     keeps_tables = True
+    repeats = frozenset({"where", "having"})
 
     def __init__(
         self,
@@ -136,10 +137,6 @@ class DuckDBEngine(Engine):
             relation = self.connection.sql(query)
             named = zip(_original(relation.columns), relation.types, strict=True)
             return [Column(name, _fields_of(one), kind=kind_of(one), type=str(one)) for name, one in named]
-
-    @property
-    def runs_once(self) -> bool:
-        return True
 
     def facts(self, table: str) -> DuckDBFacts:
         return DuckDBFacts(self.connection, table)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlml.errors import SqlmlError
 from sqlml.models.answering import Answerer
 from sqlml.programs.prune import Domain
-from sqlml.query.rewriting import Kind, Known
+from sqlml.query.rewriting import Clause, Kind, Known
 from sqlml.types import Output
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -98,6 +98,8 @@ class Engine(ABC):
     dialect: ClassVar[str]
     publishes_any_time: ClassVar[bool] = False
     """Whether a statement can call what was published after its transaction began."""
+    repeats: ClassVar[frozenset[Clause]] = frozenset()
+    """The clauses for which it runs a function that stands elsewhere, too, unless it is registered to run `once`."""
     keeps_tables: ClassVar[bool] = False
     """Whether prediction tables are tables of a schema, which views and others' statements can name."""
 
@@ -108,11 +110,6 @@ class Engine(ABC):
     def facts(self, _table: str) -> Known:
         """What the engine knows of a table's rows, named as SQL; an empty answer where that is nothing."""
         return TableFacts()
-
-    @property
-    def runs_once(self) -> bool:
-        """Whether `register` can keep a function from being moved by the engine's optimizer."""
-        return False
 
     def compares_texts_plainly(self) -> bool:
         """Whether texts are equal only if they are the same: False where a collation may say otherwise."""

@@ -80,6 +80,7 @@ class SparkEngine(Engine):
     name = "spark"
     dialect = "spark"
     publishes_any_time = True
+    repeats = frozenset({"where", "having", "order"})
 
     def __init__(self, session: Any, *, owned: bool, main: SparkEngine | None = None) -> None:
         self.session = session
@@ -151,16 +152,15 @@ class SparkEngine(Engine):
     def register(
         self, answerer: Answerer, outputs: Sequence[Output], *, as_row: bool = False, once: bool = False
     ) -> str:
-        if once:
-            raise Refused("Spark's optimizer moves what it calls as it likes")
         alone = not as_row and len(outputs) == 1 and outputs[0] != "probs"
         if answerer.strategy == "jvm" and alone:
-            return self._jvm.function(answerer, outputs[0], self.evaluate)
-        name = (
-            self._expression(answerer, outputs[0])
-            if answerer.strategy == "sql" and alone
-            else self._through_arrow(answerer, outputs)
-        )
+            return self._jvm.function(answerer, outputs[0], self.evaluate, once=once)
+        if answerer.strategy == "sql" and alone:
+            if once:
+                raise Refused("Spark's optimizer moves an expression as it likes")
+            name = self._expression(answerer, outputs[0])
+        else:
+            name = self._through_arrow(answerer, outputs, once=once)
         if not as_row:
             self._calls[name] = (self._send(answerer), tuple(outputs))
         return name
@@ -176,11 +176,11 @@ class SparkEngine(Engine):
     def calls_plainly(self, name: str) -> bool:
         return not self._jvm.has(name)
 
-    def _through_arrow(self, answerer: Answerer, outputs: Sequence[Output]) -> str:
-        name = self._hidden(answerer, "_".join(outputs))
+    def _through_arrow(self, answerer: Answerer, outputs: Sequence[Output], *, once: bool = False) -> str:
+        name = self._hidden(answerer, "_".join(outputs) + ("_once" if once else ""))
         if name not in self._names:
             arrow, _ = result_type(outputs, answerer.description.returns, answerer.description.classes)
-            self._create(name, answering(self._send(answerer), tuple(outputs)), arrow)
+            self._create(name, answering(self._send(answerer), tuple(outputs)), arrow, once=once)
         return name
 
     def _hidden(self, answerer: Answerer, what: str) -> str:
@@ -189,10 +189,12 @@ class SparkEngine(Engine):
         shown = re.sub(r"\W", "", answerer.function, flags=re.ASCII)
         return f"__sqlml_{self._token}_{key}_{shown}_{what}".lower()
 
-    def _create(self, name: str, answers: Callable[..., Any], result: pa.DataType) -> None:
+    def _create(self, name: str, answers: Callable[..., Any], result: pa.DataType, *, once: bool = False) -> None:
         type_ = from_arrow_type(result, prefer_timestamp_ntz=True)
         with self._mapped(), _without_pandas():
-            self.session.udf.register(name, arrow_udf(answers, type_))
+            function = arrow_udf(answers, type_)
+            # What is not deterministic is neither copied nor moved.
+            self.session.udf.register(name, function.asNondeterministic() if once else function)
         self._names.add(name)
 
     def _expression(self, answerer: Answerer, output: Output) -> str:

@@ -23,6 +23,7 @@ from sqlml.query.text import identifier, literal
 from sqlml.types import Output
 
 _CATALOG = "org.sqlml.functions.Catalog"
+_ONCE = "_once"
 _EXACT = 2**53
 """The largest whole number up to which a DOUBLE holds each."""
 
@@ -32,6 +33,7 @@ class _Made:
     publication: Publication
     output: Any
     catalog: str
+    once: bool = False
 
 
 class JvmFunctions:
@@ -42,13 +44,14 @@ class JvmFunctions:
         self._made: dict[str, _Made] = {}
         self._refused: dict[str, str] = {}
 
-    def function(self, answerer: Answerer, output: Output, evaluate: Evaluate) -> str:
+    def function(self, answerer: Answerer, output: Output, evaluate: Evaluate, *, once: bool = False) -> str:
         """The name of a version's output, made and proved at the first call.
 
         Args:
             answerer: the version.
             output: which of its outputs.
             evaluate: gives the values of a SQL expression over columns.
+            once: whether Spark's optimizer is kept from putting it in two places.
 
         Raises:
             Refused: its program can't be a class, or the class does not answer as the model does.
@@ -62,7 +65,7 @@ class JvmFunctions:
             except Refused as why:
                 self._refused[key] = str(why)
                 raise
-        return f"{key}_{output}"
+        return f"{key}_{output}{_ONCE if once else ''}"
 
     def write(self, answerer: Answerer, path: Path, evaluate: Evaluate) -> list[str]:
         """A version's outputs in a jar of their own, once they are proved; gives the statements that use it.
@@ -102,7 +105,7 @@ class JvmFunctions:
             else _number(text, held.publication.function, argument, type_)
             for text, (argument, type_) in zip(given, held.publication.arguments, strict=True)
         ]
-        return call_text(held.publication, held.output, held.catalog, checked)
+        return call_text(held.publication, held.output, held.catalog, checked, once=held.once)
 
     def _make(self, key: str, answerer: Answerer, evaluate: Evaluate) -> None:
         compiled = answerer.compiled()
@@ -139,7 +142,7 @@ class JvmFunctions:
             return call_text(publication, output, catalog, given)
 
         prove(self._session, digest, answerer, call, evaluate)
-        self._made |= made
+        self._made |= made | {name + _ONCE: replace(one, once=True) for name, one in made.items()}
 
 
 def _number(text: str, function: str, argument: str, type_: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlml.engines.engine import Engine
 from sqlml.errors import EngineError
 from sqlml.programs.prune import Domain
-from sqlml.query.rewriting import Column, Known
+from sqlml.query.rewriting import Clause, Column, Known
 
 Record = Mapping[tuple[str, ...], Any]
 """What was asked, and what was answered."""
@@ -53,9 +53,9 @@ class EngineFacts:
         """Whether texts are equal only if they are the same."""
         return bool(self._ask(("plain_texts",)))
 
-    def runs_once(self) -> bool:
-        """Whether the engine can be kept from running a function twice for a row."""
-        return self._engine.runs_once
+    def repeats(self) -> Collection[Clause]:
+        """The clauses for which the engine runs a function again, and can be kept from it."""
+        return self._engine.repeats
 
     def nulls_last(self, *, descending: bool) -> bool:
         """Whether NULL is the last in an order that doesn't say where it is."""

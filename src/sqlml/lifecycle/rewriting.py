@@ -190,7 +190,7 @@ class Rewriter:
         try:
             return answerer, self._engine.register(answerer, asked.outputs, as_row=call.as_row, once=asked.once)
         except Refused:
-            if answerer.strategy == "kernel":
+            if whole or answerer.strategy == "kernel":
                 raise
         other = self._backing.derived(replace(call.target, strategy="kernel"), derived)
         return other, self._engine.register(other, asked.outputs, once=asked.once)

@@ -56,8 +56,13 @@ def java_of(publication: Publication, output: Published) -> JavaSource:
 # Of a power Spark knows that it is never NULL, which it doesn't of a cast of 'NaN'.
 _NAN = "power(-1e0, 5e-1)"
 
+ONCE = "once"
+"""The namespace of the same functions as ones that are not deterministic, which Spark neither copies nor moves."""
 
-def call_text(publication: Publication, output: Published, catalog: str, given: Sequence[str]) -> str:
+
+def call_text(
+    publication: Publication, output: Published, catalog: str, given: Sequence[str], *, once: bool = False
+) -> str:
     """A call of a function in a catalog, as SQL: what may be missing is given as NaN, which is the fast way.
 
     Args:
@@ -65,6 +70,7 @@ def call_text(publication: Publication, output: Published, catalog: str, given: 
         output: which one.
         catalog: the name under which Spark knows the catalog.
         given: an expression for each argument.
+        once: whether Spark is kept from putting the call in two places.
     """
     optional = _Function(publication, output).optional
     casts = []
@@ -72,7 +78,7 @@ def call_text(publication: Publication, output: Published, catalog: str, given: 
         cast = f"CAST({text} AS {'STRING' if type_ == 'VARCHAR' else 'DOUBLE'})"
         casts.append(f"coalesce({cast}, {_NAN})" if may else cast)
     name = quoted(publication.function + SUFFIXES[output], "spark")
-    return f"{quoted(catalog, 'spark')}.{name}({', '.join(casts)})"
+    return f"{quoted(catalog, 'spark')}.{f'{ONCE}.' if once else ''}{name}({', '.join(casts)})"
 
 
 class _Function:
@@ -186,6 +192,7 @@ def catalog_of(class_name: str, functions: Mapping[str, JavaSource]) -> JavaSour
         raise NoJava(f"'{class_name}' is no class in a package")
     puts = "\n".join(f"put({string(sql)}, {string(java.class_name)});" for sql, java in sorted(functions.items()))
     text = _CATALOG.replace("$PACKAGE$", package).replace("$CLASS$", name).replace("$PUTS$", puts)
+    text = text.replace("$ONCE$", string(ONCE))
     return JavaSource(class_name, text, {})
 
 
@@ -227,14 +234,18 @@ public final class $CLASS$ implements FunctionCatalog {
     }
 
     public UnboundFunction loadFunction(Identifier function) throws NoSuchFunctionException {
-        Object type = function.namespace().length > 0 ? null : CLASSES.get(function.name());
-        if (type == null && function.namespace().length == 0) {
+        String[] space = function.namespace();
+        boolean once = space.length == 1 && space[0].equals($ONCE$);
+        Object type = null;
+        if (space.length == 0 || once) type = CLASSES.get(function.name());
+        if (type == null && (space.length == 0 || once)) {
             type = FOLDED.get(function.name().toLowerCase(java.util.Locale.ROOT));
         }
         if (type == null) throw new NoSuchFunctionException(function);
         try {
             Class held = Class.forName((String) type, true, $CLASS$.class.getClassLoader());
-            return (UnboundFunction) held.getDeclaredConstructor(new Class[0]).newInstance(new Object[0]);
+            Object[] given = new Object[] {Boolean.valueOf(once)};
+            return (UnboundFunction) held.getDeclaredConstructor(new Class[] {Boolean.TYPE}).newInstance(given);
         } catch (ReflectiveOperationException error) {
             throw new IllegalStateException(error);
         }

@@ -199,6 +199,7 @@ def _taken(types: Sequence[str]) -> str:
     return ", ".join(f"{type_} a{i}" for i, type_ in enumerate(types))
 
 
+# Spark knows two calls as the same one by `equals`: an expression of GROUP BY in the SELECT list, say.
 # A row goes through `Rows`, which has no `invoke`, where a NULL in a number is the function's to answer: Spark's own
 # code would answer it with NULL.
 _CLASS = """
@@ -207,11 +208,16 @@ $MEMBERS$
 
     private static final String KINDS = $KINDS$, OPTIONAL = $OPTIONAL$;
 
-    private final boolean booleans;
+    private final boolean once, booleans;
 
     public $CLASS$() { this(false); }
 
-    private $CLASS$(boolean booleans) { this.booleans = booleans; }
+    public $CLASS$(boolean once) { this(once, false); }
+
+    private $CLASS$(boolean once, boolean booleans) {
+        this.once = once;
+        this.booleans = booleans;
+    }
 
     public String name() { return $NAME$; }
 
@@ -229,7 +235,7 @@ $MEMBERS$
             truth |= KINDS.charAt(i) == 'b' && fields[i].dataType().equals(DataTypes.BooleanType);
             rows |= OPTIONAL.charAt(i) == '1' && fields[i].nullable();
         }
-        $CLASS$ found = new $CLASS$(truth);
+        $CLASS$ found = new $CLASS$(once, truth);
         if (rows) return new Rows(found);
         return found;
     }
@@ -245,6 +251,16 @@ $MEMBERS$
     }
 
     public DataType resultType() { return $TYPE$; }
+
+    public boolean isDeterministic() { return !once; }
+
+    public boolean equals(Object other) {
+        if (!(other instanceof $CLASS$)) return false;
+        $CLASS$ same = ($CLASS$) other;
+        return once == same.once && booleans == same.booleans;
+    }
+
+    public int hashCode() { return canonicalName().hashCode() + (once ? 1 : 0) + (booleans ? 2 : 0); }
 
     private double number(InternalRow row, int i) {
         if (row.isNullAt(i)) return Double.NaN;
@@ -270,6 +286,14 @@ $CALLS$
         public DataType[] inputTypes() { return function.inputTypes(); }
 
         public DataType resultType() { return function.resultType(); }
+
+        public boolean isDeterministic() { return function.isDeterministic(); }
+
+        public boolean equals(Object other) {
+            return other instanceof Rows && function.equals(((Rows) other).function);
+        }
+
+        public int hashCode() { return function.hashCode(); }
 
         public Object produceResult(InternalRow row) { return function.produceResult(row); }
     }

@@ -22,6 +22,9 @@ CALL = "__sqlml_call_"
 Kind = Literal["text", "small", "whole", "boolean", "float32", "float64", "decimal", "other"]
 """What a column's values are, as far as it matters: `small` are whole numbers that a DOUBLE holds, each one."""
 
+Clause = Literal["where", "having", "order"]
+"""Where an engine may run a function anew that the query names elsewhere, too."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -143,8 +146,8 @@ class Facts(Protocol):
     def table(self, name: str) -> Known:
         """What is known of a table."""
 
-    def runs_once(self) -> bool:
-        """Whether the engine can be kept from running a function twice for a row."""
+    def repeats(self) -> Collection[Clause]:
+        """The clauses for which the engine runs a function again, and can be kept from it."""
 
     def plain_texts(self) -> bool:
         """Whether texts are equal only if they are the same: no collation says otherwise."""

@@ -109,6 +109,37 @@ def _probe(node: exp.Expr, ctes: Sequence[exp.Expr], recursive: bool, dialect: s
     return query.transform(harmless, copy=False).sql(dialect, normalize_functions=False)
 
 
+def columns_of(query: exp.Select, where: exp.Select, facts: Facts) -> Sequence[Column] | None:
+    """The columns of a query that would stand where another one does; None where they can't be known."""
+    ctes, recursive = _ctes(where)
+    query.set("with_", None)
+    return facts.columns(_probe(query.subquery("q"), ctes, recursive, facts.dialect))
+
+
+def cte_of(table: exp.Table, select: exp.Select) -> exp.CTE | None:
+    """The CTE that a table of a SELECT is, where nothing else goes by its name or reads it."""
+    ctes, recursive = _ctes(select)
+    found = [cte for cte in ctes if cte.alias.casefold() == table.name.casefold()]
+    named = [one for one in select.root().find_all(exp.Table) if one.name.casefold() == table.name.casefold()]
+    if recursive or len(found) != 1 or len(named) != 1 or found[0].args.get("materialized") is not None:
+        return None
+    return found[0] if isinstance(found[0], exp.CTE) else None
+
+
+def is_plain(select: exp.Select) -> bool:
+    """Whether each row of a SELECT is of one row of its sources, whatever the others are."""
+    clauses = ("distinct", "group", "having", "qualify", "limit", "offset", "windows", "sample", "with_")
+    if any(select.args.get(key) for key in clauses):
+        return False
+    return not any(
+        isinstance(node, exp.AggFunc | exp.Window | exp.UDTF | exp.Query | exp.Columns) for node in _list(select)
+    )
+
+
+def _list(select: exp.Select) -> Iterator[exp.Expr]:
+    return (node for item in select.expressions for node in item.walk())
+
+
 def owner(column: exp.Column, items: Sequence[Item]) -> Item | None:
     """The source that a column is of; None where that is not certain."""
     if column.args.get("db") or not isinstance(column.this, exp.Identifier):

@@ -1,53 +1,135 @@
-"""A prediction that a query names in several clauses is computed once a row.
+"""A prediction that a query names in several places is computed once a row.
 
-An engine that finds `f(t)` in WHERE and in the SELECT list runs it twice. It is a column of a subquery here, by a
-function that the engine is told not to move, so that the filter over it stays above it.
+An engine that finds `f(t)` in WHERE and in the SELECT list runs it twice, as it does for a filter over a subquery that
+has it as a column. It is a column of a subquery here, by a function that the engine is told not to move, so that the
+filter over it stays above it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sqlglot import exp
 
-from sqlml.query.rewriting import Facts, State
-from sqlml.query.selects import bare, conjuncts, has_row, is_passed_over, select_of, selects, sources, where_of
+from sqlml.query.rewriting import Clause, Facts, State
+from sqlml.query.selects import (
+    Item,
+    bare,
+    columns_of,
+    conjuncts,
+    cte_of,
+    has_row,
+    has_star,
+    is_passed_over,
+    is_plain,
+    owner,
+    select_of,
+    selects,
+    sources,
+    where_of,
+)
 
-_COLUMN = "__sqlml_once_"
+_ONCE, _COLUMN, _ROWS = "__sqlml_once_", "__sqlml_column_", "__sqlml_rows"
+"""Names that no column or alias of the query's own has."""
+
+_SIMPLE = (
+    *(exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Neg, exp.Not, exp.And, exp.Or),
+    *(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.In, exp.Between),
+)
+"""What a condition may be made of that is put below a prediction's column."""
 
 
 def evaluate_once(state: State, facts: Facts) -> State:
-    """Make a column of each call that stands in WHERE and once more."""
-    for select in selects(state.tree) if facts.runs_once() else ():
-        calls = [node for node in state.calls(select) if select_of(node) is select]
-        again = _again(state, select, calls)
-        if not again or any(column.args.get("db") for column in select.find_all(exp.Column)):
-            continue
-        items = sources(select, facts)
-        if items is None or len(items) != 1 or items[0].table is None or _has_odd_star(select, items[0].alias):
-            continue
-        names = {state.asked[node.name].function for node in again.values()}
-        state = _with_columns(state, select, items[0].alias, again)
-        state = state.saying(f"{', '.join(sorted(names))} is computed once a row, for the filter and what it keeps")
+    """Make a column of each call that the engine would run in two places."""
+    repeats = facts.repeats()
+    for select in selects(state.tree) if repeats else ():
+        state = _in_clauses(state, select, repeats, facts)
+    for select in selects(state.tree) if "where" in repeats else ():
+        state = _in_a_subquery(state, select, facts)
     return state
 
 
-def _again(state: State, select: exp.Select, calls: list[exp.Anonymous]) -> dict[str, exp.Anonymous]:
-    """The calls of WHERE that stand there again, or in another clause; by their text.
+def _said(state: State, names: Collection[str]) -> State:
+    return state.saying(f"{', '.join(sorted(set(names)))} is computed once a row, for all places that name it")
 
-    One that a branch of WHERE keeps from rows which it may fail for stays there.
+
+# In several clauses of a SELECT
+
+
+def _in_clauses(state: State, select: exp.Select, repeats: Collection[Clause], facts: Facts) -> State:
+    again = _again(state, select, repeats)
+    if not again or any(column.args.get("db") for column in select.find_all(exp.Column)):
+        return state
+    items = sources(select, facts)
+    if items is None:
+        return state
+    names: dict[str, str] | None
+    if len(items) == 1:
+        names = None if _has_odd_star(select, items[0].alias) else {}
+    else:
+        names = _output_names(select, items, facts)
+    if names is None:
+        return state
+    functions = [state.asked[node.name].function for node in again.values()]
+    made: dict[str, exp.Expr] = {}
+    for text, node in again.items():
+        state, one = state.adding(replace(state.asked[node.name], once=True))
+        call = exp.Anonymous(this=one.name, expressions=[given.copy() for given in node.expressions])
+        made[text] = exp.alias_(call, f"{_ONCE}{len(made)}", quoted=True)
+    if len(items) == 1:
+        _beside_a_star(state, select, items[0].alias, made)
+    else:
+        _beside_columns(state, select, items, made, names)
+    return _said(state, functions)
+
+
+def _again(state: State, select: exp.Select, repeats: Collection[Clause]) -> dict[str, exp.Anonymous]:
+    """The calls that the engine would run in several places, by their text.
+
+    One that branches keep from rows which it may fail for stays there.
     """
-    where = where_of(select)
-    seen: dict[str, list[exp.Anonymous]] = {}
-    for node in calls:
-        seen.setdefault(node.sql(), []).append(node)
-    inside = {id(node) for node in where.find_all(exp.Anonymous)} if where is not None else set()
+    nodes: dict[str, list[exp.Anonymous]] = {}
+    for node in state.calls(select):
+        if select_of(node) is select and _clause(node, select) not in ("from_", "joins"):
+            nodes.setdefault(node.sql(), []).append(node)
+    named = _clauses_by_name(select)
     found = {}
-    for text, nodes in seen.items():
-        filtering = [node for node in nodes if id(node) in inside]
-        spared = all(is_passed_over(node, select) for node in filtering) and _may_fail(state, nodes[0])
-        if len(nodes) > 1 and filtering and not spared:
-            found[text] = nodes[0]
+    for text, held in nodes.items():
+        stands = [_clause(node, select) for node in held]
+        clauses = {*stands, *named.get(text, ())}
+        twice = (
+            ("where" in repeats and "where" in clauses and len(stands) + len(named.get(text, ())) > 1)
+            or ("having" in repeats and {"group", "having"} <= clauses)
+            or ("order" in repeats and "order" in stands)
+        )
+        asking = [node for node, clause in zip(held, stands, strict=True) if clause == "where"] or held
+        spared = all(is_passed_over(node, select) for node in asking) and _may_fail(state, held[0])
+        if twice and not spared:
+            found[text] = held[0]
+    return found
+
+
+def _clause(node: exp.Expr, select: exp.Select) -> str:
+    """The clause of a SELECT in which a node stands."""
+    while node.parent is not None and node.parent is not select:
+        node = node.parent
+    return node.arg_key or ""
+
+
+def _clauses_by_name(select: exp.Select) -> dict[str, list[str]]:
+    """The clauses in which a column of the SELECT list goes by its alias or its number, by its expression's text."""
+    aliases = {item.alias.casefold(): item.unalias().sql() for item in select.expressions if item.alias}
+    found: dict[str, list[str]] = {}
+    for column in select.find_all(exp.Column):
+        clause = _clause(column, select)
+        text = aliases.get(column.name.casefold())
+        if text is not None and not column.table and clause != "expressions" and select_of(column) is select:
+            found.setdefault(text, []).append(clause)
+    group = select.args.get("group")
+    for key in group.expressions if group is not None else ():
+        if isinstance(key, exp.Literal) and not key.is_string and 0 < int(key.this) <= len(select.expressions):
+            found.setdefault(select.expressions[int(key.this) - 1].unalias().sql(), []).append("group")
     return found
 
 
@@ -69,34 +151,191 @@ def _has_odd_star(select: exp.Select, alias: str) -> bool:
     return has_row(select, alias)
 
 
-def _with_columns(state: State, select: exp.Select, alias: str, again: dict[str, exp.Anonymous]) -> State:
-    where = where_of(select)
-    held = list(conjuncts(where))
-    below = [one.copy() for one in held if not state.calls(one)]
-    above = [one for one in held if state.calls(one)]
-    first = select.args["from_"]
-    query = exp.select("*").from_(first.this.copy())
-    if below:
-        query = query.where(*below, copy=False)
-    names: dict[str, str] = {}
-    for text, node in again.items():
-        state, made = state.adding(replace(state.asked[node.name], once=True))
-        names[text] = f"{_COLUMN}{len(names)}"
-        call = exp.Anonymous(this=made.name, expressions=[one.copy() for one in node.expressions])
-        query = query.select(exp.alias_(call, names[text], quoted=True), copy=False)
-    select.set("where", exp.Where(this=exp.and_(*(one.copy() for one in above))))
+def _split(select: exp.Select, made: Mapping[str, exp.Expr]) -> tuple[list[exp.Expr], list[exp.Expr]]:
+    """The conditions of WHERE below and above the new columns."""
+    below: list[exp.Expr] = []
+    above: list[exp.Expr] = []
+    for one in conjuncts(where_of(select)):
+        asks = any(node.sql() in made for node in one.find_all(exp.Anonymous))
+        (above if asks or _names_one(one, select, made) else below).append(one)
+    return below, above
+
+
+def _names_one(condition: exp.Expr, select: exp.Select, made: Mapping[str, exp.Expr]) -> bool:
+    """Whether a condition names one of the calls by its alias."""
+    aliases = {item.alias.casefold() for item in select.expressions if item.alias and item.unalias().sql() in made}
+    return any(not column.table and column.name.casefold() in aliases for column in condition.find_all(exp.Column))
+
+
+def _inner(select: exp.Select, chosen: Sequence[exp.Expr | str], below: Sequence[exp.Expr]) -> exp.Select:
+    """A SELECT of the same sources."""
+    found = exp.select(*chosen).from_(select.args["from_"].this.copy())
+    if select.args.get("joins"):
+        found.set("joins", [join.copy() for join in select.args["joins"]])
+    return found.where(*(one.copy() for one in below), copy=False) if below else found
+
+
+def _replace_calls(state: State, select: exp.Select, table: str, made: Mapping[str, exp.Expr]) -> None:
     for node in [node for node in state.calls(select) if select_of(node) is select]:
-        if (name := names.get(node.sql())) is not None:
-            node.replace(exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(alias, quoted=True)))
-    _leave_out(select, list(names.values()))
-    first.this.replace(query.subquery(exp.to_identifier(alias, quoted=True)))
-    return state
+        if (held := made.get(node.sql())) is not None and _clause(node, select) not in ("from_", "joins"):
+            node.replace(_column(held.alias, table))
 
 
-def _leave_out(select: exp.Select, names: list[str]) -> None:
-    """Keep the new columns out of what a star stands for."""
+def _column(name: str, table: str) -> exp.Column:
+    return exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(table, quoted=True))
+
+
+def _beside_a_star(state: State, select: exp.Select, alias: str, made: Mapping[str, exp.Expr]) -> None:
+    """Put the calls beside all columns of the one source, which keeps its alias."""
+    below, above = _split(select, made)
+    inner = _inner(select, ["*", *made.values()], below)
+    select.set("where", exp.Where(this=exp.and_(*(one.copy() for one in above))) if above else None)
+    _replace_calls(state, select, alias, made)
     for item in select.expressions:
         node = item.unalias()
         star = node if isinstance(node, exp.Star) else node.this if isinstance(node, exp.Column) else None
         if isinstance(star, exp.Star):
-            star.set("except_", [exp.to_identifier(name, quoted=True) for name in names])
+            star.set("except_", [exp.to_identifier(one.alias, quoted=True) for one in made.values()])
+    select.args["from_"].this.replace(inner.subquery(exp.to_identifier(alias, quoted=True)))
+
+
+def _output_names(select: exp.Select, items: Sequence[Item], facts: Facts) -> dict[str, str] | None:
+    """How the engine names the expressions of the SELECT list that have no alias, by their text.
+
+    None where the columns can't be had from a subquery: one of which it isn't certain whose it is, or a row.
+    """
+    aliases = {item.alias.casefold() for item in select.expressions if item.alias}
+    if any(has_star(select, item.alias) for item in items):
+        return None
+    inside = {id(node) for key in ("from_", "joins") for part in _parts(select, key) for node in part.walk()}
+    for node in select.walk():
+        if id(node) in inside or node is select:
+            continue
+        if isinstance(node, exp.Query):
+            return None
+        if isinstance(node, exp.Column):
+            known = owner(node, items) is not None
+            by_alias = not node.table and node.name.casefold() in aliases
+            if known == by_alias:
+                return None
+    nameless = [item for item in select.expressions if not item.alias]
+    if not nameless:
+        return {}
+    asked = select.copy()
+    for key in ("where", "having", "qualify", "order", "limit", "offset", "distinct"):
+        asked.set(key, None)
+    found = columns_of(asked, select, facts)
+    if found is None or len(found) != len(select.expressions):
+        return None
+    return {item.sql(): held.name for item, held in zip(select.expressions, found, strict=True) if not item.alias}
+
+
+def _parts(select: exp.Select, key: str) -> list[exp.Expr]:
+    held = select.args.get(key) or []
+    return held if isinstance(held, list) else [held]
+
+
+def _beside_columns(
+    state: State, select: exp.Select, items: Sequence[Item], made: Mapping[str, exp.Expr], names: Mapping[str, str]
+) -> None:
+    """Put the calls beside the columns of the sources that the query reads, each under a name of its own."""
+    below, above = _split(select, made)
+    for item in list(select.expressions):
+        if not item.alias:
+            item.replace(exp.alias_(item.copy(), names[item.sql()], quoted=True))
+    source = _inner(select, [], below)
+    select.set("where", exp.Where(this=exp.and_(*(one.copy() for one in above))) if above else None)
+    select.set("from_", None)
+    select.set("joins", None)
+    _replace_calls(state, select, _ROWS, made)
+    read: dict[tuple[str, str], exp.Expr] = {}
+    for column in list(select.find_all(exp.Column)):
+        item = owner(column, items)
+        if item is None:
+            continue
+        key = item.alias, column.name.casefold()
+        if key not in read:
+            whole = exp.column(column.this.copy(), table=exp.to_identifier(item.alias, quoted=True))
+            read[key] = exp.alias_(whole, f"{_COLUMN}{len(read)}", quoted=True)
+        column.replace(_column(read[key].alias, _ROWS))
+    source.set("expressions", [*read.values(), *made.values()])
+    select.set("from_", exp.From(this=source.subquery(exp.to_identifier(_ROWS, quoted=True))))
+
+
+# In a filter over a subquery
+
+
+def _in_a_subquery(state: State, select: exp.Select, facts: Facts) -> State:
+    """Keep a filter over a subquery's predictions above them, and put its other conditions below."""
+    first = select.args.get("from_")
+    if first is None or select.args.get("joins") or where_of(select) is None:
+        return state
+    inner = _source(first.this, select)
+    if inner is None or not is_plain(inner):
+        return state
+    calls = {
+        item.alias.casefold(): item.unalias()
+        for item in inner.expressions
+        if item.alias and (known := state.call(item.unalias())) is not None and not known.once
+    }
+    held = list(conjuncts(where_of(select)))
+    asked = calls.keys() & {column.name.casefold() for one in held for column in one.find_all(exp.Column)}
+    if not asked:
+        return state
+    items = sources(inner, facts)
+    if items is None:
+        return state
+    below = [one for one in held if not any(column.name.casefold() in calls for column in one.find_all(exp.Column))]
+    moved = [_moved(one, first.this.alias_or_name, inner, items) for one in below]
+    if any(one is None for one in moved):
+        return state
+    functions = []
+    for name in sorted(asked):
+        node = calls[name]
+        functions.append(state.asked[node.name].function)
+        state, one = state.adding(replace(state.asked[node.name], once=True))
+        node.set("this", one.name)
+    if below:
+        kept = [one.copy() for one in held if one not in below]
+        select.set("where", exp.Where(this=exp.and_(*kept)))
+        inner.where(*(one for one in moved if one is not None), copy=False)
+    return _said(state, functions)
+
+
+def _source(node: exp.Expr, select: exp.Select) -> exp.Select | None:
+    """The SELECT that a source is, as a subquery or as a CTE that nothing else names."""
+    if isinstance(node, exp.Subquery):
+        plain = isinstance(node.this, exp.Select) and not any(node.args.get(key) for key in ("pivots", "sample"))
+        alias = node.args.get("alias")
+        return node.this if plain and not (isinstance(alias, exp.TableAlias) and alias.columns) else None
+    if not isinstance(node, exp.Table) or len(node.parts) != 1 or any(node.args.get(k) for k in ("sample", "pivots")):
+        return None
+    cte = cte_of(node, select)
+    if cte is None or not isinstance(cte.this, exp.Select) or cte.args["alias"].columns:
+        return None
+    return cte.this
+
+
+def _moved(condition: exp.Expr, alias: str, inner: exp.Select, items: Sequence[Item]) -> exp.Expr | None:
+    """A condition over a subquery's columns as one over those that they are; None where they are anything else."""
+    if not all(isinstance(node, _SIMPLE) for node in condition.walk()):
+        return None
+    given = {item.alias_or_name.casefold(): item.unalias() for item in inner.expressions if item.alias_or_name != "*"}
+    stars = [item for item in inner.expressions if isinstance(item, exp.Star)]
+    if len(stars) + len(given) != len(inner.expressions) or any(star.args.get("except_") for star in stars):
+        return None
+    found = condition.copy()
+    columns = list(found.find_all(exp.Column))
+    for column in columns:
+        if column.table and column.table.casefold() != alias.casefold():
+            return None
+        held = given.get(column.name.casefold())
+        if held is None and stars:
+            held = exp.column(column.this.copy())
+        if held is None or bare(held) is None or (item := owner(held, items)) is None:
+            return None
+        whole = exp.column(held.this.copy(), table=exp.to_identifier(item.alias, quoted=True))
+        if column is found:
+            return whole
+        column.replace(whole)
+    return exp.paren(found) if columns else None

@@ -13,7 +13,16 @@ from sqlml.query.domains import ANY, fits
 from sqlml.query.passes.constraints import narrowed
 from sqlml.query.remembered import specialized, steps
 from sqlml.query.rewriting import Asked, Facts, State
-from sqlml.query.selects import Item, columns_given, groups_in_several_ways, name_of, select_of, sources, where_of
+from sqlml.query.selects import (
+    Item,
+    columns_given,
+    conjuncts,
+    groups_in_several_ways,
+    name_of,
+    select_of,
+    sources,
+    where_of,
+)
 
 _WORTH = 0.8
 """A program is pruned where no more than this share of its work is left, or a column is read no more."""
@@ -43,8 +52,10 @@ def prune_by_statistics(state: State, facts: Facts) -> State:
         state = narrowed(state, node, domains, "the table's statistics")
         where = where_of(select)
         kept = [where] if where is not None else []
+        there = {one.this for one in conjuncts(where) if isinstance(one, exp.Var)}
+        added = [exp.Var(this=guard) for guard in guards if guard not in there]
         # No copy: calls in it are looked at after this one.
-        select.set("where", exp.Where(this=exp.and_(*kept, *(exp.Var(this=guard) for guard in guards), copy=False)))
+        select.set("where", exp.Where(this=exp.and_(*kept, *added, copy=False)))
     return state
 
 
