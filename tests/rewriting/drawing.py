@@ -386,7 +386,7 @@ class Draw:
         column = self.column(self.one(*self.columns()))
         inner = f"SELECT {column} AS c, {call.text} AS y {self.filtered()}"
         test += self.one(
-            "", " AND c IS NOT NULL", " AND (s.c IS NULL OR s.y IS NULL)", " AND length(CAST(c AS VARCHAR)) > 1"
+            "", " AND c IS NOT NULL", " AND (s.c IS NULL OR s.y IS NULL)", " AND coalesce(c, c) IS NOT NULL"
         )
         if self.chance():
             self._ctes.append(f"s AS ({inner})")

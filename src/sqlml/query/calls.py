@@ -88,7 +88,7 @@ def find_calls(
     candidates = [i for i in range(len(tokens) - 1) if _may_call(tokens, i, functions)]
     if not candidates:
         return []
-    seen = scopes(text, tokens, [tokens[i].start for i in candidates], dialect)
+    seen = scopes(text, tuple(tokens[i].start for i in candidates), dialect)
     if seen is not None:
         candidates = [i for i in candidates if tokens[i].start in seen]
     found = []

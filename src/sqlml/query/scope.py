@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import sqlglot
 from sqlglot import Token, exp
 from sqlglot.errors import ParseError
 
-from sqlml.query.text import is_word
+from sqlml.query.text import is_word, tokenize
 
 # It tells every user on standard error when it meets syntax that it doesn't know, which is no concern of theirs.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -40,12 +41,13 @@ Scope = tuple[Level, ...]
 """From the innermost SELECT outwards."""
 
 
-def scopes(text: str, tokens: Sequence[Token], calls: Sequence[int], dialect: str) -> Mapping[int, Scope] | None:
+@functools.lru_cache(32)
+def scopes(text: str, calls: tuple[int, ...], dialect: str) -> Mapping[int, Scope] | None:
     """The scope of each call, by the place in the text where the call's name starts; None if sqlglot can't parse it.
 
     What is missing from the answer is no call: a table or CTE of that name, with its columns behind it.
     """
-    tree = _parse(text, tokens, dialect)
+    tree = _parse(text, tokenize(text, dialect) or [], dialect)
     if tree is None or tree.find(exp.Command):
         return None
     nodes = {

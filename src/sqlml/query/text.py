@@ -30,8 +30,15 @@ class Span:
 
 def tokenize(text: str, dialect: str) -> list[Token] | None:
     """The tokens of a text, without comments; None where it has none to be read (an unclosed string, say)."""
+    found = _tokens(text, dialect)
+    return None if found is None else list(found)
+
+
+@functools.lru_cache(32)
+def _tokens(text: str, dialect: str) -> tuple[Token, ...] | None:
+    """The same, kept: on its way from a session to an engine a statement is read several times."""
     try:
-        return list(_tokenizer(dialect)(dialect=dialect).tokenize(text))
+        return tuple(_tokenizer(dialect)(dialect=dialect).tokenize(text))
     except TokenError:
         return None
 
