@@ -131,12 +131,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measured:
-    """What running a query took: the rows it read from tables, those that models answered, the trees gone through."""
+    """What running a query took: the rows it read from tables, those that models answered, the trees gone through.
+
+    `trees` is None where the engine doesn't count them.
+    """
 
     seconds: float
     rows_read: int
     rows_scored: int
-    trees: int
+    trees: int | None
+
+    def __str__(self) -> str:
+        trees = "" if self.trees is None else f"{self.trees:,} trees gone through, "
+        return f"{self.rows_read:,} rows read, {self.rows_scored:,} scored, {trees}{1000 * self.seconds:.1f} ms"
 
 
 @dataclass(frozen=True)
@@ -151,11 +158,7 @@ class Analysis:
         shown = [(title, held) for title, held in titles if held is not None]
         if self.plain is None:
             shown = [("as it is", self.rewritten)]
-        return "\n".join(
-            f"{title}: {held.rows_read:,} rows read, {held.rows_scored:,} scored, "
-            f"{held.trees:,} trees gone through, {1000 * held.seconds:.1f} ms"
-            for title, held in shown
-        )
+        return "\n".join(f"{title}: {held}" for title, held in shown)
 
     def to_json(self) -> dict[str, Any]:
         """The counts as plain data."""

@@ -64,11 +64,35 @@ def test_what_writes_is_not_run(always, text):
     assert "other" not in always.tables()
 
 
-@pytest.mark.spark
-def test_spark_says_that_it_does_not_count(spark, world):
+@pytest.fixture(scope="module")
+def on_spark(spark, world, pairs, tmp_path_factory):
+    path = tmp_path_factory.mktemp("analyze") / "pairs.parquet"
+    pairs.to_parquet(path)
     fresh = spark.newSession()
-    with (
-        sqlml.connect(fresh, project=world.folder, publish="needed") as db,
-        pytest.raises(sqlml.SqlmlError, match="own pages"),
-    ):
-        db.sql("EXPLAIN PREDICT ANALYZE SELECT logit(1.0, 2.0)")
+    fresh.read.parquet(str(path)).createOrReplaceTempView("pairs")
+    with sqlml.connect(fresh, project=world.folder, publish="needed", rewrites="always") as db:
+        for strategy in ("kernel", "sql"):
+            db.register(f"logit_by_{strategy}", "models:/logit@champion", strategy=strategy, replace=True)
+        yield db
+        for strategy in ("kernel", "sql"):
+            db.drop(f"logit_by_{strategy}")
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("name", ["logit", "logit_by_kernel"])
+def test_spark_s_operators_count(on_spark, pairs, name):
+    text = f"SELECT count(*), avg({name}_score(p)) FROM pairs AS p WHERE {name}_score(p) > 0.5"
+    found = on_spark.analyze(text)
+    kept = on_spark.sql(f"SELECT count(*) FROM pairs AS p WHERE {name}_score(p) > 0.5").collect()[0][0]
+    rows = len(pairs)
+    assert 0 < kept < rows
+    assert (found.rewritten.rows_read, found.rewritten.rows_scored) == (rows, rows)
+    assert (found.plain.rows_read, found.plain.rows_scored) == (rows, rows + kept)
+    assert found.rewritten.trees is None
+    assert re.fullmatch(r"with the rewrites: [\d,]+ rows read, [\d,]+ scored, [\d.]+ ms", str(found).splitlines()[0])
+
+
+@pytest.mark.spark
+def test_spark_s_own_expressions_are_not_counted(on_spark):
+    with pytest.raises(sqlml.SqlmlError, match="Spark's own"):
+        on_spark.sql("EXPLAIN PREDICT ANALYZE SELECT logit_by_sql(p) FROM pairs AS p")

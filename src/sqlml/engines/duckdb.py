@@ -396,7 +396,7 @@ class DuckDBEngine(Engine):
         with self._frames_visible(), self._mapped():
             return self.connection.sql(text, params=parameters) if parameters else self.connection.sql(text)
 
-    def profile(self, text: str) -> Profile:
+    def profile(self, text: str, _names: Sequence[str]) -> Profile:
         with self._frames_visible(), self._mapped():
             return profile(self.connection, text)
 

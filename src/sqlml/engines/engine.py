@@ -78,10 +78,11 @@ class TableFacts:
 
 @dataclass(frozen=True)
 class Profile:
-    """What running a query took: seconds, and the rows that it read from tables."""
+    """What running a query took: seconds, the rows that it read from tables, and, if known, that came to models."""
 
     seconds: float
     rows_read: int
+    rows_scored: int | None = None
 
 
 class Refused(Exception):
@@ -237,8 +238,8 @@ class Engine(ABC):
             EngineError: the engine refused it.
         """
 
-    def profile(self, _text: str) -> Profile:
-        """Run a query, whose rows nobody wants, and count.
+    def profile(self, _text: str, _names: Sequence[str]) -> Profile:
+        """Run a query that calls these registered functions, whose rows nobody wants, and count.
 
         Raises:
             Refused: the engine doesn't count.

@@ -31,11 +31,12 @@ from pyspark.sql.types import (
 
 from sqlml.config import Settings
 from sqlml.engines.duckdb import relation_of
-from sqlml.engines.engine import Column, Engine, Files, Parameters, Refused, Written
+from sqlml.engines.engine import Column, Engine, Files, Parameters, Profile, Refused, Written
 from sqlml.engines.spark_facts import SparkFacts, kind_of
 from sqlml.engines.spark_files import Job, job_of
 from sqlml.engines.spark_files import answering as file_answering
 from sqlml.engines.spark_jvm import JvmFunctions
+from sqlml.engines.spark_profile import profile
 from sqlml.engines.spark_proof import prove
 from sqlml.engines.spark_session import open_session
 from sqlml.engines.spark_tables import read_files, write_files
@@ -363,6 +364,15 @@ class SparkEngine(Engine):
             else:
                 frame = self.session.sql(last)
             return frame if frame.schema.fields else None
+
+    def profile(self, text: str, names: Sequence[str]) -> Profile:
+        if self.is_remote:
+            raise Refused("a client of Spark Connect doesn't see what a query has read")
+        expressions = [name for name in names if name.endswith("_sql")]
+        if expressions:
+            raise Refused("an expression is Spark's own, which doesn't count it apart")
+        with self._mapped():
+            return profile(self.session, self._readable(text), sorted({self._jvm.shown(name) for name in names}))
 
     def batches(self, text: str, rows: int) -> Iterator[pa.RecordBatch]:
         with self._mapped():

@@ -16,6 +16,7 @@ from sqlml.engines.spark_jar import write_jar
 from sqlml.engines.spark_proof import Evaluate, prove
 from sqlml.models.answering import Answerer
 from sqlml.programs.java import NoJava, call_text, java_of
+from sqlml.programs.java_class import MOST_ARGUMENTS
 from sqlml.programs.objects import cache_folder
 from sqlml.programs.program import Encode
 from sqlml.programs.publish import SUFFIXES, WHOLE, Publication, Published
@@ -33,6 +34,7 @@ class _Made:
     publication: Publication
     output: Any
     catalog: str
+    java: str
     once: bool = False
 
 
@@ -91,6 +93,14 @@ class JvmFunctions:
         """Whether a name is one of these functions'."""
         return name in self._made
 
+    def shown(self, name: str) -> str:
+        """How Spark writes a function where it shows a call: by the class's method, or by name."""
+        held = self._made.get(name)
+        if held is None:
+            return name
+        called = len(held.publication.arguments) <= MOST_ARGUMENTS
+        return f"{held.java}.invoke" if called else held.publication.function + SUFFIXES[held.output]
+
     def call(self, name: str, given: Sequence[str]) -> str | None:
         """A call as SQL; None where that is no function of these.
 
@@ -136,7 +146,10 @@ class JvmFunctions:
                 raise Refused(str(why)) from why
         self._session.sql(f"ADD JAR {literal(str(jar), 'spark')}")
         self._session.conf.set(f"spark.sql.catalog.{catalog}", f"{_CATALOG}{digest}")
-        made = {f"{key}_{one}": _Made(publication, one, catalog) for one in publication.outputs}
+        made = {
+            f"{key}_{one}": _Made(publication, one, catalog, classes[publication.function + SUFFIXES[one]].class_name)
+            for one in publication.outputs
+        }
 
         def call(output: Published, given: Sequence[str]) -> str:
             return call_text(publication, output, catalog, given)

@@ -118,7 +118,9 @@ class Planning:
         answerers = {answerer for answerer, _ in functions}
         for answerer in answerers:
             answerer.count_anew()
-        found = self._engine.profile(text)
+        found = self._engine.profile(text, [name for _, name in functions])
+        if found.rows_scored is not None:
+            return Measured(found.seconds, found.rows_read, found.rows_scored, None)
         counted = [answerer.counted() for answerer in answerers]
         return Measured(
             found.seconds, found.rows_read, sum(rows for rows, _ in counted), sum(trees for _, trees in counted)
