@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
@@ -162,18 +163,22 @@ def test_three_answers_make_the_whole_many_times(tables, rewriting_world, random
 
 
 @pytest.fixture(scope="module")
-def spark_drawn(spark, rewriting_world) -> Iterator[Any]:
-    """A session of Spark with small tables as temporary views."""
-    fresh = spark.newSession()
-    for seed in range(3):
+def spark_drawn(spark, rewriting_world, tmp_path_factory) -> Iterator[Any]:
+    """A session of Spark with small tables as temporary views, most of them of Parquet files."""
+    fresh, folder = spark.newSession(), tmp_path_factory.mktemp("drawn")
+    for seed in range(4):
         for name, rows in rows_of(seed, keys=False).items():
-            fresh.createDataFrame(arrow(rows, name)).createOrReplaceTempView(f"{name}_{seed}")
+            frame, file = fresh.createDataFrame(arrow(rows, name)), folder / f"{name}_{seed}.parquet"
+            if seed:
+                pq.write_table(arrow(rows, name), file, row_group_size=20)
+                frame = fresh.read.parquet(str(file))
+            frame.createOrReplaceTempView(f"{name}_{seed}")
     with sqlml.connect(fresh, project=rewriting_world.folder, publish="needed", rewrites="always") as db:
         yield db
 
 
 def on_spark(db: Any, random: Random, models: dict[str, Any]) -> tuple[str, ...]:
-    seed = random.randint(0, 2)
+    seed = random.randint(0, 3)
     names = {name: f"{name}_{seed}" for name in COLUMNS}
     draw = Draw(random, models, names, "`", lambda text: answers(db, text), qualify=False)
     return check(db, draw, random.choice(WANTED))

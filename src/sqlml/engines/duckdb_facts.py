@@ -10,12 +10,12 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 import duckdb
 
+from sqlml.engines.bounds import outward
 from sqlml.engines.engine import Profile
 from sqlml.programs.prune import Domain
 from sqlml.query.rewriting import Kind
@@ -202,12 +202,4 @@ def _domain(held: Mapping[str, Any], kind: Kind) -> Domain | None:
         return None if missing or kind.startswith("float") else Domain(missing=False)
     # Statistics of a file may leave NaN out; a table's own, which count its values, don't.
     missing = missing or (kind.startswith("float") and "approx_unique" not in held)
-    return Domain(missing=missing, low=_outward(low, -math.inf), high=_outward(high, math.inf))
-
-
-def _outward(value: Any, towards: float) -> float:
-    """The float that a bound is, or the next one outside of it."""
-    near = float(value)
-    if isinstance(value, float) or Decimal(near) == Decimal(value):
-        return near
-    return math.nextafter(near, towards)
+    return Domain(missing=missing, low=outward(low, -math.inf), high=outward(high, math.inf))

@@ -40,6 +40,7 @@ from sqlml.engines.spark_profile import profile
 from sqlml.engines.spark_proof import prove
 from sqlml.engines.spark_session import open_session
 from sqlml.engines.spark_tables import read_files, write_files
+from sqlml.engines.spark_unchanged import Unchanged
 from sqlml.engines.spark_worker import Inline, Sent, answering, generic
 from sqlml.errors import BadSetting, EngineError, SqlmlError, restore
 from sqlml.models.answering import Answerer
@@ -95,7 +96,7 @@ class SparkEngine(Engine):
         self._refused: dict[str, str] = {} if main is None else main._refused
         self._calls: dict[str, tuple[Sent, tuple[Output, ...]]] = {} if main is None else main._calls
         self._jvm: JvmFunctions = JvmFunctions(session) if main is None else main._jvm
-        self._facts: dict[str, SparkFacts] = {} if main is None else main._facts
+        self._unchanged: Unchanged | None = None if self.is_remote else Unchanged(session)
         self._catalog: dict[str, pa.Table] = {}
         self._shown: set[str] = set()
         self._views: set[str] = set() if main is None else main._views
@@ -136,7 +137,7 @@ class SparkEngine(Engine):
         ]
 
     def facts(self, table: str) -> SparkFacts:
-        return self._facts.setdefault(table, SparkFacts(self.session, table))
+        return SparkFacts(self.session, table, self._unchanged)
 
     def compares_texts_plainly(self) -> bool:
         # A column of another collation has another type.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql.types import (
     BooleanType,
@@ -20,6 +24,9 @@ from pyspark.sql.types import (
     StringType,
 )
 
+from sqlml.engines.spark_footers import File, distinct, domains, footer
+from sqlml.engines.spark_unchanged import Unchanged
+from sqlml.programs.java import NoJava
 from sqlml.programs.prune import Domain
 from sqlml.query.rewriting import Kind
 
@@ -34,6 +41,10 @@ _KINDS: Mapping[type[DataType], Kind] = {
     DecimalType: "decimal",
 }
 
+_MOST_FILES = 64
+"""Of a table: the footers of more are not read for one query."""
+_UNREADABLE = (OSError, pa.ArrowException)
+
 
 def kind_of(type_: DataType) -> Kind:
     """What a type of Spark's means for a model; a text whose collation is not bytes is no text here."""
@@ -47,35 +58,90 @@ class SparkFacts:
 
     unique: tuple[frozenset[str], ...] = ()
     references: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = ()
-    domains: Mapping[str, Domain] = {}
-    distinct: Mapping[str, int] = {}
-    bounds: Mapping[str, Domain] = {}
 
-    def __init__(self, session: Any, table: str) -> None:
+    def __init__(self, session: Any, table: str, unchanged: Unchanged | None) -> None:
         self._session = session
         self._table = table
+        self._unchanged = unchanged
 
     @cached_property
     def is_stored(self) -> bool:
         """Whether Spark reads it from files, as it stands."""
-        try:
-            frame = self._session.sql(f"SELECT * FROM {self._table}")
-            return str(frame._jdf.queryExecution().optimizedPlan().getClass().getSimpleName()) == "LogicalRelation"
-        except (PySparkException, AttributeError):
-            return False
+        return _kind(self._plan) == "LogicalRelation"
 
     @cached_property
     def rows(self) -> int | None:
-        """About how many rows there are, by the optimizer's estimate of their bytes."""
+        """How many rows its files have, or about how many by the optimizer's estimate of their bytes."""
+        with contextlib.suppress(*_UNREADABLE):
+            if self._files:
+                return sum(footer(file)[0] for file in self._files)
         try:
-            frame = self._session.sql(f"SELECT * FROM {self._table}")
-            statistics = frame._jdf.queryExecution().optimizedPlan().stats()
+            statistics = self._plan.stats()
             counted = statistics.rowCount()
             size = int(str(statistics.sizeInBytes()))
-            return int(str(counted.get())) if counted.isDefined() else size // max(1, 8 * len(frame.columns))
+            return int(str(counted.get())) if counted.isDefined() else size // max(1, 8 * len(self._frame.columns))
         except (PySparkException, AttributeError):
             return None
 
+    @cached_property
+    def domains(self) -> Mapping[str, Domain]:
+        """What the footers of its files say of the values of columns."""
+        with contextlib.suppress(*_UNREADABLE):
+            if self._files and self._unchanged is not None:
+                kinds = {field.name.casefold(): kind_of(field.dataType) for field in self._frame.schema}
+                return domains(self._files, kinds)
+        return {}
+
+    @property
+    def bounds(self) -> Mapping[str, Domain]:
+        """Nothing: who looks at files again is asked for by `guard`."""
+        return {}
+
+    @cached_property
+    def distinct(self) -> Mapping[str, int]:
+        """About how many values columns have, by a sample of its files."""
+        with contextlib.suppress(*_UNREADABLE):
+            if self._files:
+                return distinct(self._files)
+        return {}
+
     def guard(self, _domains: Mapping[str, Domain]) -> str | None:
-        """None: what Spark reads is not looked at again."""
-        return None
+        """A condition that is true while the files are those that were looked at, and an error after."""
+        try:
+            return None if self._unchanged is None else self._unchanged.call(self._table, self._files)
+        except NoJava:
+            return None
+
+    @cached_property
+    def _frame(self) -> Any:
+        return self._session.sql(f"SELECT * FROM {self._table}")
+
+    @cached_property
+    def _plan(self) -> Any:
+        """The optimized plan; None where there is none to be seen."""
+        try:
+            return self._frame._jdf.queryExecution().optimizedPlan()
+        except (PySparkException, AttributeError):
+            return None
+
+    @cached_property
+    def _files(self) -> tuple[File, ...]:
+        """The Parquet files that it is, which stay the same ones while the query lives; empty where it is more."""
+        if not self.is_stored:
+            return ()
+        relation = self._plan.relation()
+        if _kind(relation) != "HadoopFsRelation" or _kind(relation.location()) != "InMemoryFileIndex":
+            return ()
+        paths = [urlparse(file) for file in self._frame.inputFiles()]
+        if _kind(relation.fileFormat()) != "ParquetFileFormat" or not 0 < len(paths) <= _MOST_FILES:
+            return ()
+        if any(path.scheme != "file" or "\n" in unquote(path.path) for path in paths):
+            return ()
+        try:
+            return tuple(File.at(Path(unquote(path.path))) for path in paths)
+        except OSError:
+            return ()
+
+
+def _kind(held: Any) -> str:
+    return "" if held is None else str(held.getClass().getSimpleName())
