@@ -85,6 +85,18 @@ def test_what_is_left_on_your_connection_is_nothing(shared, con):
     assert con.sql("SELECT count(*) FROM t").fetchall() == [(4_000,)]
 
 
+def test_a_database_that_is_only_read(shared, tmp_path):
+    path = tmp_path / "read.duckdb"
+    with duckdb.connect(path) as con:
+        con.register("rows_of_t", ROWS)
+        con.execute("CREATE TABLE t AS FROM rows_of_t").fetchall()
+    with duckdb.connect(path, read_only=True) as con, sqlml.connect(con, project=shared) as db:
+        wanted = MODELS["trees"].predict_proba(ROWS)[:, 1]
+        np.testing.assert_allclose(scores(db.sql("SELECT trees_score(t) FROM t")), wanted, rtol=1e-9)
+        np.testing.assert_allclose(scores(con.sql("SELECT trees_score(t) FROM t")), wanted, rtol=1e-9)
+        assert len(db.sql("FROM sqlml.functions").fetchall()) == len(MODELS)
+
+
 def test_a_cell_that_is_run_again(shared, con):
     db = sqlml.connect(con, project=shared)
     db = sqlml.connect(con, project=shared)

@@ -390,7 +390,7 @@ class DuckDBEngine(Engine):
         """Have a database in memory of that name beside the user's."""
         attached = "SELECT 1 FROM duckdb_databases() WHERE database_name = ?"
         if not self._shared.owner.execute(attached, [database]).fetchall():
-            _do(self._shared.owner, f"ATTACH ':memory:' AS {identifier(database)}")
+            _do(self._shared.owner, f"ATTACH ':memory:' AS {identifier(database)} (READ_WRITE)")
 
     def rows(self, text: str, parameters: Parameters = None) -> Any:
         with self._frames_visible(), self._mapped():
