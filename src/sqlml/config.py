@@ -18,7 +18,8 @@ from sqlml.types import Native
 
 PROJECT_FILE = "sqlml.toml"
 REWRITES = (
-    *("constraints", "statistics", "joins", "dimensions", "equal", "ranges", "predicates", "limits", "once", "order"),
+    *("subqueries", "constraints", "statistics", "joins", "dimensions", "equal", "ranges", "predicates", "limits"),
+    *("once", "order"),
 )
 """The ways in which a query is made to need less, as the setting `rewrites` names them."""
 STATE_FOLDER = ".sqlml"

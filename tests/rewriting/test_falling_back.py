@@ -90,6 +90,7 @@ def test_the_plan_shows_the_query_that_runs_and_keeps_the_plain_one(db):
 # Settings.
 
 EACH = {
+    "subqueries": f"SELECT id, y FROM (SELECT *, {PRUNED} AS y FROM facts) AS q WHERE q.y IS NOT NULL AND dist > 100",
     "constraints": QUERY,
     "statistics": "SELECT boost(age, age, age, age) AS y FROM planes",
     "joins": "SELECT f.id, net(f.dist, f.seats, f.price) AS y FROM facts AS f LEFT JOIN planes AS p ON f.tail = p.tail",
@@ -142,7 +143,7 @@ def test_the_setting_stands_in_the_environment(rewriting_world, monkeypatch):
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_are(rewriting_world):
-    with pytest.raises(BadSetting, match="'join' is no rewrite: constraints, statistics, joins") as error:
+    with pytest.raises(BadSetting, match="'join' is no rewrite: subqueries, constraints, statistics, joins") as error:
         sqlml.connect(project=rewriting_world.folder, rewrites="join")
     assert "'all'" in str(error.value)
 

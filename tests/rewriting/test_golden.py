@@ -94,6 +94,7 @@ def test_a_file_is_named_after_what_is_done(path):
 
 
 WORDS = {
+    "subqueries": ("is looked at within the subquery",),
     "constraints": ("carrier is", "delay is", "maker is"),
     "statistics": ("the table's statistics",),
     "joins": ("the join with",),
@@ -102,7 +103,7 @@ WORDS = {
     "ranges": ("can't come there unless",),
     "predicates": ("can no longer come",),
     "limits": ("be among the first",),
-    "once": ("is computed once a row, for",),
+    "once": ("is computed once a row,",),
     "order": ("is looked at before",),
 }
 

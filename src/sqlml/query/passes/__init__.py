@@ -14,11 +14,13 @@ from sqlml.query.passes.order import filter_first
 from sqlml.query.passes.predicates import stop_early
 from sqlml.query.passes.ranges import limit_terms
 from sqlml.query.passes.statistics import prune_by_statistics
+from sqlml.query.passes.subqueries import filter_within
 from sqlml.query.rewriting import Pass
 
 # In this order: what a filter says of a model frees columns, whose joins then go; what is left of the model is
 # computed where it is cheapest; how often, and in which order, comes last.
 PASSES: Mapping[str, Pass] = {
+    "subqueries": filter_within,
     "constraints": prune_by_query,
     "statistics": prune_by_statistics,
     "joins": drop_joins,

@@ -1,8 +1,7 @@
 """A prediction that a query names in several places is computed once a row.
 
-An engine that finds `f(t)` in WHERE and in the SELECT list runs it twice, as it does for a filter over a subquery that
-has it as a column. It is a column of a subquery here, by a function that the engine is told not to move, so that the
-filter over it stays above it.
+An engine that finds `f(t)` in WHERE and in the SELECT list runs it twice. It is a column of a subquery here, by a
+function that the engine is told not to move, so that the filter over it stays above it.
 """
 
 from __future__ import annotations
@@ -18,11 +17,9 @@ from sqlml.query.selects import (
     bare,
     columns_of,
     conjuncts,
-    cte_of,
     has_row,
     has_star,
     is_passed_over,
-    is_plain,
     owner,
     select_of,
     selects,
@@ -33,31 +30,16 @@ from sqlml.query.selects import (
 _ONCE, _COLUMN, _ROWS = "__sqlml_once_", "__sqlml_column_", "__sqlml_rows"
 """Names that no column or alias of the query's own has."""
 
-_SIMPLE = (
-    *(exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Neg, exp.Not, exp.And, exp.Or),
-    *(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.In, exp.Between),
-)
-"""What a condition may be made of that is put below a prediction's column."""
-
 
 def evaluate_once(state: State, facts: Facts) -> State:
     """Make a column of each call that the engine would run in two places."""
     repeats = facts.repeats()
     for select in selects(state.tree) if repeats else ():
-        state = _in_clauses(state, select, repeats, facts)
-    for select in selects(state.tree) if "where" in repeats else ():
-        state = _in_a_subquery(state, select, facts)
+        state = _once(state, select, repeats, facts)
     return state
 
 
-def _said(state: State, names: Collection[str]) -> State:
-    return state.saying(f"{', '.join(sorted(set(names)))} is computed once a row, for all places that name it")
-
-
-# In several clauses of a SELECT
-
-
-def _in_clauses(state: State, select: exp.Select, repeats: Collection[Clause], facts: Facts) -> State:
+def _once(state: State, select: exp.Select, repeats: Collection[Clause], facts: Facts) -> State:
     again = _again(state, select, repeats)
     if not again or any(column.args.get("db") for column in select.find_all(exp.Column)):
         return state
@@ -71,7 +53,7 @@ def _in_clauses(state: State, select: exp.Select, repeats: Collection[Clause], f
         names = _output_names(select, items, facts)
     if names is None:
         return state
-    functions = [state.asked[node.name].function for node in again.values()]
+    functions = {state.asked[node.name].function for node in again.values()}
     made: dict[str, exp.Expr] = {}
     for text, node in again.items():
         state, one = state.adding(replace(state.asked[node.name], once=True))
@@ -81,7 +63,7 @@ def _in_clauses(state: State, select: exp.Select, repeats: Collection[Clause], f
         _beside_a_star(state, select, items[0].alias, made)
     else:
         _beside_columns(state, select, items, made, names)
-    return _said(state, functions)
+    return state.saying(f"{', '.join(sorted(functions))} is computed once a row, for all places that name it")
 
 
 def _again(state: State, select: exp.Select, repeats: Collection[Clause]) -> dict[str, exp.Anonymous]:
@@ -260,82 +242,3 @@ def _beside_columns(
         column.replace(_column(read[key].alias, _ROWS))
     source.set("expressions", [*read.values(), *made.values()])
     select.set("from_", exp.From(this=source.subquery(exp.to_identifier(_ROWS, quoted=True))))
-
-
-# In a filter over a subquery
-
-
-def _in_a_subquery(state: State, select: exp.Select, facts: Facts) -> State:
-    """Keep a filter over a subquery's predictions above them, and put its other conditions below."""
-    first = select.args.get("from_")
-    if first is None or select.args.get("joins") or where_of(select) is None:
-        return state
-    inner = _source(first.this, select)
-    if inner is None or not is_plain(inner):
-        return state
-    calls = {
-        item.alias.casefold(): item.unalias()
-        for item in inner.expressions
-        if item.alias and (known := state.call(item.unalias())) is not None and not known.once
-    }
-    held = list(conjuncts(where_of(select)))
-    asked = calls.keys() & {column.name.casefold() for one in held for column in one.find_all(exp.Column)}
-    if not asked:
-        return state
-    items = sources(inner, facts)
-    if items is None:
-        return state
-    below = [one for one in held if not any(column.name.casefold() in calls for column in one.find_all(exp.Column))]
-    moved = [_moved(one, first.this.alias_or_name, inner, items) for one in below]
-    if any(one is None for one in moved):
-        return state
-    functions = []
-    for name in sorted(asked):
-        node = calls[name]
-        functions.append(state.asked[node.name].function)
-        state, one = state.adding(replace(state.asked[node.name], once=True))
-        node.set("this", one.name)
-    if below:
-        kept = [one.copy() for one in held if one not in below]
-        select.set("where", exp.Where(this=exp.and_(*kept)))
-        inner.where(*(one for one in moved if one is not None), copy=False)
-    return _said(state, functions)
-
-
-def _source(node: exp.Expr, select: exp.Select) -> exp.Select | None:
-    """The SELECT that a source is, as a subquery or as a CTE that nothing else names."""
-    if isinstance(node, exp.Subquery):
-        plain = isinstance(node.this, exp.Select) and not any(node.args.get(key) for key in ("pivots", "sample"))
-        alias = node.args.get("alias")
-        return node.this if plain and not (isinstance(alias, exp.TableAlias) and alias.columns) else None
-    if not isinstance(node, exp.Table) or len(node.parts) != 1 or any(node.args.get(k) for k in ("sample", "pivots")):
-        return None
-    cte = cte_of(node, select)
-    if cte is None or not isinstance(cte.this, exp.Select) or cte.args["alias"].columns:
-        return None
-    return cte.this
-
-
-def _moved(condition: exp.Expr, alias: str, inner: exp.Select, items: Sequence[Item]) -> exp.Expr | None:
-    """A condition over a subquery's columns as one over those that they are; None where they are anything else."""
-    if not all(isinstance(node, _SIMPLE) for node in condition.walk()):
-        return None
-    given = {item.alias_or_name.casefold(): item.unalias() for item in inner.expressions if item.alias_or_name != "*"}
-    stars = [item for item in inner.expressions if isinstance(item, exp.Star)]
-    if len(stars) + len(given) != len(inner.expressions) or any(star.args.get("except_") for star in stars):
-        return None
-    found = condition.copy()
-    columns = list(found.find_all(exp.Column))
-    for column in columns:
-        if column.table and column.table.casefold() != alias.casefold():
-            return None
-        held = given.get(column.name.casefold())
-        if held is None and stars:
-            held = exp.column(column.this.copy())
-        if held is None or bare(held) is None or (item := owner(held, items)) is None:
-            return None
-        whole = exp.column(held.this.copy(), table=exp.to_identifier(item.alias, quoted=True))
-        if column is found:
-            return whole
-        column.replace(whole)
-    return exp.paren(found) if columns else None
