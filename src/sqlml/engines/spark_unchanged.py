@@ -36,9 +36,8 @@ class Unchanged:
             self._session.conf.set(f"spark.sql.catalog.{_NAME}", _CATALOG)
             self._there = True
         held = "\n".join([table, *(f"{file.size} {file.written} {file.path}" for file in files)])
-        # A subquery is asked once a query, before a row is read; one without rows of its own would be asked for each.
-        asked = f"SELECT {_NAME}.{ONCE}.unchanged({literal(held, 'spark')}) AS held FROM VALUES (1)"
-        return f"(SELECT bool_and(held) FROM ({asked}))"
+        # A subquery is asked once a query, before a row is read; without VALUES it would be for each row.
+        return f"(SELECT {_NAME}.{ONCE}.unchanged({literal(held, 'spark')}) FROM VALUES (1))"
 
 
 _SOURCE = """
