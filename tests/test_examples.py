@@ -38,6 +38,7 @@ def run(folder, environment, *command):
     return done.stdout
 
 
+@pytest.mark.long
 def test_quickstart(tmp_path, environment):
     said = run(tmp_path, environment, str(EXAMPLES / "quickstart.py"))
     assert "Chinstrap" in said

@@ -86,7 +86,9 @@ def test_spark_s_operators_count(on_spark, pairs, name):
     kept = on_spark.sql(f"SELECT count(*) FROM pairs AS p WHERE {name}_score(p) > 0.5").collect()[0][0]
     rows = len(pairs)
     assert 0 < kept < rows
-    assert (found.rewritten.rows_read, found.rewritten.rows_scored) == (rows, rows)
+    assert found.rewritten.rows_read == rows
+    # The range that the filter implies keeps some from the model.
+    assert kept <= found.rewritten.rows_scored <= rows
     assert (found.plain.rows_read, found.plain.rows_scored) == (rows, rows + kept)
     assert found.rewritten.trees is None
     assert re.fullmatch(r"with the rewrites: [\d,]+ rows read, [\d,]+ scored, [\d.]+ ms", str(found).splitlines()[0])

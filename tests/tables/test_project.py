@@ -480,6 +480,7 @@ def test_a_file_is_of_one_engine(tmp_path):
     assert [(one.statement.name, one.engine) for one in read_project(tmp_path, "spark").tables][-1] == ("g", "spark")
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_a_table_of_another_engine_is_planned_there(world, tmp_path, source):
     """In a process of its own: the session on Spark is one that sqlml makes and ends, where there is a need for it."""

@@ -12,7 +12,7 @@ def outward(value: Any, towards: float) -> float:
 
     Example:
         >>> outward(2**53 + 1, -math.inf), outward(Decimal("0.5"), math.inf)
-        (9007199254740992.0, 0.5)
+        (9007199254740991.0, 0.5)
     """
     near = float(value)
     if isinstance(value, float) or Decimal(near) == Decimal(value):

@@ -14,7 +14,8 @@ from sqlml.programs.java import ONCE, JavaSource
 from sqlml.programs.objects import cache_folder
 from sqlml.query.text import literal
 
-_CATALOG, _CLASS = "org.sqlml.files.Catalog", "org.sqlml.files.Unchanged"
+CLASS = "org.sqlml.files.Unchanged"
+_CATALOG = "org.sqlml.files.Catalog"
 _NAME = "sqlml_files"
 
 
@@ -31,7 +32,7 @@ class Unchanged:
             digest = hashlib.sha256(f"{pyspark.__version__}\n{_SOURCE}".encode()).hexdigest()[:24]
             jar = cache_folder() / "jars" / f"{digest}.jar"
             if not jar.is_file():
-                write_jar(self._session, _CATALOG, {"unchanged": JavaSource(_CLASS, _SOURCE, {})}, jar)
+                write_jar(self._session, _CATALOG, {"unchanged": JavaSource(CLASS, _SOURCE, {})}, jar)
             self._session.sql(f"ADD JAR {literal(str(jar), 'spark')}")
             self._session.conf.set(f"spark.sql.catalog.{_NAME}", _CATALOG)
             self._there = True
