@@ -80,6 +80,12 @@ STATEMENTS = {
     "a filter over a subquery's first rows": "SELECT id, y FROM (SELECT id, boost(dist, seats, price, seats) AS y FROM facts ORDER BY id LIMIT 50) WHERE y > 0",
     "a filter over a subquery's groups": "SELECT y, n FROM (SELECT boost(dist, seats, price, seats) AS y, count(*) AS n FROM facts GROUP BY y) WHERE y > 0 AND n > 0",
     "a filter over two subqueries": "SELECT y FROM (SELECT y, id FROM (SELECT *, boost(dist, seats, price, seats) AS y FROM facts) AS q WHERE q.id > 5) AS r WHERE y > 0 AND r.id < 900",
+    "a number drawn in a subquery": "SELECT min(y) > 0 FROM (SELECT boost(random() * 2000, 3, 4, 5) AS y FROM facts) WHERE y > 0",
+    "a sample of what a filter leaves": "SELECT count(*) FROM (SELECT id, y FROM (SELECT id, boost(dist, 3, 4, seats) AS y FROM facts) AS q WHERE y > 0 USING SAMPLE reservoir(200 ROWS) REPEATABLE (3))",
+    "a sample of what is filtered": "SELECT count(*) FROM (SELECT id, near(dist, seats) AS y FROM facts WHERE near(dist, seats) = 'late' AND seats > 200 USING SAMPLE reservoir(300 ROWS) REPEATABLE (3))",
+    "groups by what is no position": "SELECT near(dist, 3) AS y FROM facts GROUP BY 1, 1.5",
+    "an aggregate that sqlglot does not know": "SELECT * FROM (SELECT fsum(dist) AS e, 1 AS one, near(1, 2) AS y FROM facts) WHERE one > 3",
+    "a table by the name of a CTE": "WITH c AS (SELECT id, boost(dist, 3, 4, seats) AS y FROM facts) SELECT (SELECT count(*) FROM query_table('c')), count(*) FROM c WHERE y > 0",
     "row ids": "SELECT f.id, f.rowid, plane(p.maker, p.age, p.weight), p.rowid FROM facts f JOIN planes p USING (tail)",
     "a schema's name": "SELECT f.id, plane(planes.maker, planes.age, planes.weight) FROM main.facts f JOIN main.planes USING (tail)",
     "a table twice": "SELECT a.id, b.id, boost(a.dist, 3, b.dist, 4) FROM facts a JOIN facts b ON a.id = b.id + 1 WHERE a.carrier='AA' AND b.dist < 100",
@@ -167,3 +173,22 @@ def test_a_python_model_is_asked_once_for_each_combination(reader, eager):
         "SELECT id, careful(seats, seats) FROM facts_holed WHERE net(dist, seats, 3) IS NOT NULL",
     ):
         assert "once for each combination" not in str(agree(reader, text, "equal"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # As a column 100 is an INTEGER, beside a TINYINT it would be one.
+        "SELECT count(*) FROM (SELECT t, 100 AS k, near(a, a) AS y FROM tiny) WHERE t + k > 150 AND y IS NOT NULL",
+        # A field of a struct, and not a column of the alias s.
+        "SELECT count(*) FROM (SELECT *, near(a, a) AS y FROM tiny) AS s WHERE s.s.a > 3 AND y IS NOT NULL",
+        # DuckDB's own name for the second of two columns.
+        "SELECT count(*) FROM (SELECT *, near(x.a, x.a) AS y FROM tiny AS x JOIN tiny AS z USING (t)) WHERE a_1 > 3",
+        # A window in a macro.
+        "SELECT id, r FROM (SELECT a AS id, rn(a) AS r, near(a, a) AS y FROM tiny) WHERE y = 'late'",
+    ],
+)
+def test_names_and_types_of_a_subquery_are_kept(db, text):
+    db.sql("CREATE TABLE tiny AS SELECT (i % 100)::TINYINT AS t, i AS a, {'a': 1} AS s FROM range(1000) AS r(i)")
+    db.sql("CREATE MACRO rn(x) AS row_number() OVER (ORDER BY x)")
+    agree(db, text)

@@ -125,3 +125,73 @@ def test_the_answers_are_those_of_the_plain_query(db, short):
         plain = fetched(db, PRUNED)
     with rewriting(db, "statistics"):
         same(fetched(db, PRUNED), plain)
+
+
+def test_a_nan_among_the_ends_of_some_rows_says_nothing(db, tmp_path):
+    session = db._engine.session
+    # Spark itself writes a NaN for the most of rows among which one is.
+    rows = session.range(4000).selectExpr(
+        "id",
+        "CASE WHEN id >= 2000 AND id % 500 = 7 THEN CAST('NaN' AS DOUBLE) ELSE 0.5 + id / 2.0D END AS dist",
+        "CAST(id % 400 AS INT) AS seats",
+    )
+    small = {"parquet.block.size": 4000, "parquet.block.size.row.check.min": 50, "parquet.block.size.row.check.max": 50}
+    written = rows.coalesce(1).write.options(**{key: str(value) for key, value in small.items()})
+    written.parquet(str(tmp_path / "nan"))
+    view(db, tmp_path / "nan")
+    (file,) = (tmp_path / "nan").glob("*.parquet")
+    assert pq.read_metadata(file).num_row_groups > 1
+    assert "dist" not in db._engine.facts("short").domains
+    agree(db, PRUNED)
+
+
+def test_a_folder_s_value_is_the_column_s(db, tmp_path):
+    (tmp_path / "parts" / "dist=1500.5").mkdir(parents=True)
+    rows = arrow(made()["facts"], "facts")
+    pq.write_table(rows.filter(pc.less(rows["dist"], 300.0)), tmp_path / "parts" / "dist=1500.5" / "a.parquet")
+    view(db, tmp_path / "parts")
+    facts = db._engine.facts("short")
+    assert "seats" in facts.domains
+    assert "dist" not in facts.domains
+    agree(db, PRUNED)
+
+
+def test_rows_that_come_later_are_not_answered_by_the_smaller_model(db, tmp_path):
+    rows = arrow(made()["facts"], "facts")
+    (tmp_path / "folder").mkdir()
+    pq.write_table(rows.filter(pc.less(rows["dist"], 300.0)), tmp_path / "folder" / "a.parquet")
+    view(db, tmp_path / "folder")
+    lazily = db.sql(PRUNED)
+    assert "the table's statistics" in str(db.explain(PRUNED).rewrites)
+    pq.write_table(rows, tmp_path / "folder" / "b.parquet")
+    db._engine.session.catalog.refreshByPath(str(tmp_path / "folder"))
+    with pytest.raises(Exception, match="short has changed since the statement was planned"):
+        lazily.collect()
+    view(db, tmp_path / "folder")
+    agree(db, PRUNED)
+
+
+def test_values_that_python_has_no_type_for(db, tmp_path):
+    columns = "5.0D + id AS dist, 7 AS seats, DATE'+12000-01-01' AS far, CAST(X'FFFE' AS STRING) AS odd"
+    frame = db._engine.session.sql(f"SELECT id, {columns} FROM range(9)")
+    frame.coalesce(1).write.parquet(str(tmp_path / "odd"))
+    view(db, tmp_path / "odd")
+    assert db._engine.facts("short").domains["seats"] == Domain(missing=False, low=7.0, high=7.0)
+    agree(db, PRUNED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT max(dist) AS m FROM short ORDER BY boost(max(dist), 3, 4, 5)",
+        "SELECT seats % 5 AS k FROM short GROUP BY seats % 5 ORDER BY boost(max(dist), 3, 4, 5), k",
+        "SELECT id, row_number() OVER (ORDER BY id) AS w FROM short ORDER BY boost(w, 3, 4, 5), id",
+    ],
+)
+def test_an_order_by_what_is_no_column(db, short, text):
+    agree(db, text, ordered=True)
+
+
+def test_an_unknown_column_is_named(db, short):
+    with pytest.raises(sqlml.SqlmlError, match="nosuch"):
+        db.sql("SELECT id, boost(dist, seats, seats, seats) AS y FROM short ORDER BY nosuch")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql.functions import arrow_udf  # type: ignore[attr-defined]  # its stub lacks them
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import (
@@ -493,6 +493,9 @@ def _fields_of(type_: DataType) -> tuple[str, ...] | None:
 def _mapped(error: BaseException) -> SqlmlError:
     """Spark's exception as one of ours: our own that went through a worker comes back as it was."""
     text = str(error)
+    if isinstance(error, AnalysisException):
+        # It shows the plan, in which the texts of our own errors stand.
+        return EngineError(message=text.split(";\n")[0].split("\n\nJVM stacktrace")[0].strip())
     if found := _OURS.search(text):
         return restore(found["name"], {}, found["message"].strip()) or EngineError(message=found["message"])
     if "ModuleNotFoundError: No module named 'sqlml'" in text:

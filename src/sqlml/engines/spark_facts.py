@@ -24,7 +24,7 @@ from pyspark.sql.types import (
     StringType,
 )
 
-from sqlml.engines.spark_footers import File, distinct, domains, footer
+from sqlml.engines.spark_footers import File, Folder, distinct, domains, footer
 from sqlml.engines.spark_unchanged import Unchanged
 from sqlml.programs.java import NoJava
 from sqlml.programs.prune import Domain
@@ -88,8 +88,7 @@ class SparkFacts:
         """What the footers of its files say of the values of columns."""
         with contextlib.suppress(*_UNREADABLE):
             if self._files and self._unchanged is not None:
-                kinds = {field.name.casefold(): kind_of(field.dataType) for field in self._frame.schema}
-                return domains(self._files, kinds)
+                return domains(self._files, {name: kind_of(type_) for name, type_ in self._in_files.items()})
         return {}
 
     @property
@@ -102,13 +101,13 @@ class SparkFacts:
         """About how many values columns have, by a sample of its files."""
         with contextlib.suppress(*_UNREADABLE):
             if self._files:
-                return distinct(self._files)
+                return {name: count for name, count in distinct(self._files).items() if name in self._in_files}
         return {}
 
     def guard(self, _domains: Mapping[str, Domain]) -> str | None:
         """A condition that is true while the files are those that were looked at, and an error after."""
         try:
-            return None if self._unchanged is None else self._unchanged.call(self._table, self._files)
+            return None if self._unchanged is None else self._unchanged.call(self._table, self._folders, self._files)
         except NoJava:
             return None
 
@@ -125,8 +124,22 @@ class SparkFacts:
             return None
 
     @cached_property
+    def _in_files(self) -> Mapping[str, DataType]:
+        """The columns that are read from the files, by casefolded name: a folder's name may have others' values."""
+        parts = {name.casefold() for name in self._plan.relation().partitionSchema().fieldNames()}
+        held = {field.name.casefold(): field.dataType for field in self._frame.schema}
+        return {name: type_ for name, type_ in held.items() if name not in parts}
+
+    @cached_property
+    def _folders(self) -> tuple[Folder, ...]:
+        """The folders that it is made of, as they were."""
+        roots = self._plan.relation().location().rootPaths()
+        paths = [Path(roots.apply(place).toUri().getPath()) for place in range(roots.size())]
+        return tuple(Folder.at(path) for path in paths if path.is_dir())
+
+    @cached_property
     def _files(self) -> tuple[File, ...]:
-        """The Parquet files that it is, which stay the same ones while the query lives; empty where it is more."""
+        """The Parquet files that it is; empty where it is more, or they aren't known to stay the same ones."""
         if not self.is_stored:
             return ()
         relation = self._plan.relation()
@@ -138,7 +151,12 @@ class SparkFacts:
         if any(path.scheme != "file" or "\n" in unquote(path.path) for path in paths):
             return ()
         try:
-            return tuple(File.at(Path(unquote(path.path))) for path in paths)
+            files = tuple(File.at(Path(unquote(path.path))) for path in paths)
+            # Where a folder holds more by now, Spark may list it anew before the query runs.
+            inside = sum(
+                any(Path(folder.path) in Path(file.path).parents for folder in self._folders) for file in files
+            )
+            return files if inside == sum(folder.files for folder in self._folders) else ()
         except OSError:
             return ()
 

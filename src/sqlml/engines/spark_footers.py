@@ -37,40 +37,67 @@ class File(NamedTuple):
         return cls(str(path), held.st_size, held.st_mtime_ns // 1_000_000)
 
 
-class Column(NamedTuple):
-    """A column of one file: whether a value is missing, the least and the largest one; None where that isn't told."""
+class Folder(NamedTuple):
+    """A folder, and how many files it held at any depth; none that begins with a dot or an underscore counts."""
+
+    path: str
+    files: int
+
+    @classmethod
+    def at(cls, path: Path) -> Folder:
+        """The folder as it is; raises OSError."""
+        return cls(str(path), _count(path))
+
+
+def _count(folder: Path) -> int:
+    seen = [one for one in folder.iterdir() if one.name[0] not in "._"]
+    return sum(_count(one) if one.is_dir() else 1 for one in seen)
+
+
+class Held(NamedTuple):
+    """What a file holds of a column: whether a value is missing, and the numbers' ends; None where they aren't told."""
 
     missing: bool
-    low: Any
-    high: Any
+    low: Any = None
+    high: Any = None
+
+
+UNKNOWN = Held(missing=True)
 
 
 @lru_cache(4096)
-def footer(file: File) -> tuple[int, Mapping[str, Column]]:
-    """The number of rows, and the columns by casefolded name; raises OSError or ArrowInvalid."""
+def footer(file: File) -> tuple[int, Mapping[str, Held]]:
+    """The number of rows, and what is told of columns by casefolded name; raises OSError or ArrowInvalid."""
     held = pq.read_metadata(file.path)
-    found: dict[str, Column] = {}
-    for group in range(held.num_row_groups):
-        rows = held.row_group(group)
-        for place in range(rows.num_columns):
-            column = rows.column(place)
-            name, said = column.path_in_schema.casefold(), column.statistics
-            missing = said is None or not said.has_null_count or said.null_count > 0
-            ends = (said.min, said.max) if said is not None and said.has_min_max else (None, None)
-            # A group of nothing but NULL has no ends, and doesn't move the others'.
-            empty = said is not None and said.has_null_count and said.null_count == rows.num_rows
-            found[name] = _both(found.get(name), Column(missing, *ends), empty=empty)
+    groups = [held.row_group(group) for group in range(held.num_row_groups)]
+    found: dict[str, Held] = {}
+    for place in range(held.num_columns):
+        column = held.schema.column(place)
+        if column.path != column.name:
+            continue
+        name = column.name.casefold()
+        # Of two columns that differ in case nobody knows which one is meant.
+        found[name] = UNKNOWN if name in found else _column(groups, place, _has_numbers(column))
     return held.num_rows, found
 
 
-def _both(one: Column | None, two: Column, *, empty: bool) -> Column:
-    if one is None:
-        return two
-    if empty:
-        return one._replace(missing=True)
-    known = one.low is not None and two.low is not None
-    low, high = (min(one.low, two.low), max(one.high, two.high)) if known else (None, None)
-    return Column(one.missing or two.missing, low, high)
+def _has_numbers(column: pq.ColumnSchema) -> bool:
+    numbers = column.physical_type in ("INT32", "INT64", "FLOAT", "DOUBLE")
+    return column.logical_type.type == "DECIMAL" or (numbers and column.logical_type.type in ("NONE", "INT"))
+
+
+def _column(groups: Sequence[pq.RowGroupMetaData], place: int, numbers: bool) -> Held:
+    missing, ends = False, list[Any]()
+    for rows in groups:
+        said = rows.column(place).statistics
+        if said is None or not said.has_null_count:
+            return UNKNOWN
+        missing = missing or said.null_count > 0
+        # A group of nothing but NULL has no ends, and doesn't move the others'.
+        if said.null_count < rows.num_rows:
+            ends += [said.min, said.max] if numbers and said.has_min_max else [None]
+    # A NaN among the ends of one group says nothing of it, and is neither less nor more than others.
+    return Held(missing, min(ends), max(ends)) if ends and all(map(_is_number, ends)) else Held(missing)
 
 
 def domains(files: Sequence[File], kinds: Mapping[str, Kind]) -> dict[str, Domain]:
@@ -79,7 +106,7 @@ def domains(files: Sequence[File], kinds: Mapping[str, Kind]) -> dict[str, Domai
     found: dict[str, Domain] = {}
     for name, kind in kinds.items():
         # Where a file has no such column its rows have NULL.
-        held = [columns.get(name, Column(missing=True, low=None, high=None)) for columns in footers]
+        held = [columns.get(name, UNKNOWN) for columns in footers]
         # NaN is no part of a file's statistics.
         missing = kind.startswith("float") or any(one.missing for one in held)
         ends = [end for one in held for end in (one.low, one.high)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyspark
 
-from sqlml.engines.spark_footers import File
+from sqlml.engines.spark_footers import File, Folder
 from sqlml.engines.spark_jar import write_jar
 from sqlml.programs.java import ONCE, JavaSource
 from sqlml.programs.objects import cache_folder
@@ -26,8 +26,8 @@ class Unchanged:
         self._session = session
         self._there = False
 
-    def call(self, table: str, files: Sequence[File]) -> str:
-        """A condition that is true while a table's files are these, and an error after; raises NoJava."""
+    def call(self, table: str, folders: Sequence[Folder], files: Sequence[File]) -> str:
+        """A condition that is true while a table's folders and files are these, and an error after; raises NoJava."""
         if not self._there:
             digest = hashlib.sha256(f"{pyspark.__version__}\n{_SOURCE}".encode()).hexdigest()[:24]
             jar = cache_folder() / "jars" / f"{digest}.jar"
@@ -36,7 +36,8 @@ class Unchanged:
             self._session.sql(f"ADD JAR {literal(str(jar), 'spark')}")
             self._session.conf.set(f"spark.sql.catalog.{_NAME}", _CATALOG)
             self._there = True
-        held = "\n".join([table, *(f"{file.size} {file.written} {file.path}" for file in files)])
+        there = [f"{folder.files} - {folder.path}" for folder in folders]
+        held = "\n".join([table, *there, *(f"{file.size} {file.written} {file.path}" for file in files)])
         # A subquery is asked once a query, before a row is read; without VALUES it would be for each row.
         return f"(SELECT {_NAME}.{ONCE}.unchanged({literal(held, 'spark')}) FROM VALUES (1))"
 
@@ -77,12 +78,25 @@ public final class Unchanged implements UnboundFunction, ScalarFunction {
         for (int i = 1; i < lines.length; i++) {
             String[] held = lines[i].split(" ", 3);
             java.io.File file = new java.io.File(held[2]);
-            if (file.length() != Long.parseLong(held[0]) || file.lastModified() != Long.parseLong(held[1])) {
+            boolean same = held[1].equals("-")
+                ? count(file) == Long.parseLong(held[0])
+                : file.length() == Long.parseLong(held[0]) && file.lastModified() == Long.parseLong(held[1]);
+            if (!same) {
                 throw new IllegalArgumentException("sqlml.errors.EngineError: " + lines[0]
                     + " has changed since the statement was planned: run it again");
             }
         }
         return true;
+    }
+
+    private static long count(java.io.File folder) {
+        java.io.File[] files = folder.listFiles();
+        long found = 0;
+        for (int i = 0; files != null && i < files.length; i++) {
+            char first = files[i].getName().charAt(0);
+            if (first != '.' && first != '_') found += files[i].isDirectory() ? count(files[i]) : 1;
+        }
+        return found;
     }
 
     public Object produceResult(InternalRow row) { return Boolean.valueOf(invoke(row.getUTF8String(0))); }

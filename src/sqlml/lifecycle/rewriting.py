@@ -22,7 +22,7 @@ from sqlml.programs.prune import Domain
 from sqlml.query.passes import PASSES
 from sqlml.query.rewriting import Asked, Given, Pass, State
 from sqlml.query.selects import is_exact
-from sqlml.query.trees import Unreadable, called, query_of, tables, text_of, tree_of, with_calls
+from sqlml.query.trees import Unreadable, called, has_parameters, query_of, tables, text_of, tree_of, with_calls
 
 log = logging.getLogger("sqlml")
 
@@ -75,6 +75,8 @@ class Rewriter:
             return replace(plan, rewrites=(*plan.rewrites, f"none of the query: {why}"))
         if not self._always and self._work(plan, tree, facts) < _LEAST:
             return plan
+        if has_parameters(tree):
+            return replace(plan, rewrites=(*plan.rewrites, "none of the query: it has parameters"))
         named = zip(numbered_names(plan.calls), plan.calls, strict=True)
         asked = [self._asked(name, place, call) for place, (name, call) in enumerate(named)]
         start = State(tree, {one.name: one for one in reversed(asked)})

@@ -116,6 +116,10 @@ def columns_of(query: exp.Select, where: exp.Select, facts: Facts) -> Sequence[C
     return facts.columns(_probe(query.subquery("q"), ctes, recursive, facts.dialect))
 
 
+_READS_BY_NAME = ("query", "query_table")
+"""Functions of DuckDB that read what a text names."""
+
+
 def cte_of(table: exp.Table, select: exp.Select) -> exp.CTE | None:
     """The CTE that a table of a SELECT is, where nothing else goes by its name or reads it."""
     ctes, recursive = _ctes(select)
@@ -123,16 +127,23 @@ def cte_of(table: exp.Table, select: exp.Select) -> exp.CTE | None:
     named = [one for one in select.root().find_all(exp.Table) if one.name.casefold() == table.name.casefold()]
     if recursive or len(found) != 1 or len(named) != 1 or found[0].args.get("materialized") is not None:
         return None
+    if any(node.name.casefold() in _READS_BY_NAME for node in select.root().find_all(exp.Anonymous)):
+        return None
     return found[0] if isinstance(found[0], exp.CTE) else None
 
 
-def is_plain(select: exp.Select) -> bool:
-    """Whether each row of a SELECT is of one row of its sources, whatever the others are."""
+def is_plain(select: exp.Select, known: Container[str]) -> bool:
+    """Whether each row of a SELECT is of one row of its sources, whatever the others are.
+
+    A function that isn't `known` may be an aggregate, or a window.
+    """
     clauses = ("distinct", "group", "having", "qualify", "limit", "offset", "windows", "sample", "with_")
     if any(select.args.get(key) for key in clauses):
         return False
     return not any(
-        isinstance(node, exp.AggFunc | exp.Window | exp.UDTF | exp.Query | exp.Columns) for node in _list(select)
+        isinstance(node, exp.AggFunc | exp.Window | exp.UDTF | exp.Query | exp.Columns)
+        or (isinstance(node, exp.Anonymous) and node.name not in known)
+        for node in _list(select)
     )
 
 
@@ -215,6 +226,16 @@ def is_settled(select: exp.Select, items: Sequence[Item], known: Container[str],
         isinstance(node, _UNSETTLED) or (isinstance(node, exp.Anonymous) and node.name not in known)
         for part in parts
         for node in part.walk()
+    )
+
+
+def is_repeatable(call: exp.Expr, known: Container[str]) -> bool:
+    """Whether a call, made twice for a row, is given the same twice; `known` functions answer the same."""
+    return not any(
+        isinstance(node, (*_UNSETTLED, exp.AggFunc, exp.Window, exp.Query))
+        or (isinstance(node, exp.Anonymous) and node.name not in known)
+        for argument in call.expressions
+        for node in argument.walk()
     )
 
 

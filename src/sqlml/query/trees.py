@@ -65,6 +65,11 @@ def query_of(tree: exp.Expr) -> exp.Expr | None:
     return tree if isinstance(tree, exp.Query) else None
 
 
+def has_parameters(tree: exp.Expr) -> bool:
+    """Whether values are given with the statement when it runs."""
+    return tree.find(exp.Placeholder, exp.Parameter) is not None
+
+
 def is_query(text: str, dialect: str) -> bool:
     """Whether a text is one query, which writes nothing."""
     try:

@@ -8,4 +8,4 @@ SELECT id FROM facts WHERE __hist_predict(dist, delay, seats, price) > 0.8 AND C
 -- Spark gets:
 -- hist is pruned by the table's statistics: dist is at least 0.5 and at most 1999.1 or NULL, delay is at least -22.75 and at most 26 or NULL, age is at least 2 and at most 399 and not NULL, weight is at least 316281 and at most 999483234 and not NULL, altitude is at least # and at most # and not NULL; it no longer reads weight
 -- hist stops at the tree after which a row can no longer come above 0.8
-SELECT id FROM facts WHERE __hist_predict(dist, delay, seats, price) > 0.8 AND (SELECT bool_and(held) FROM (SELECT sqlml_files.once.unchanged('facts ...') AS held FROM VALUES (1)))
+SELECT id FROM facts WHERE __hist_predict(dist, delay, seats, price) > 0.8 AND (SELECT sqlml_files.once.unchanged('facts ...') FROM VALUES (1))

@@ -20,6 +20,7 @@ from sqlml.query.selects import (
     has_row,
     has_star,
     is_passed_over,
+    is_repeatable,
     owner,
     select_of,
     selects,
@@ -40,11 +41,14 @@ def evaluate_once(state: State, facts: Facts) -> State:
 
 
 def _once(state: State, select: exp.Select, repeats: Collection[Clause], facts: Facts) -> State:
-    again = _again(state, select, repeats)
-    if not again or any(column.args.get("db") for column in select.find_all(exp.Column)):
+    # A sample is taken before the filter, which would move.
+    if select.args.get("sample") or not _again(state, select, repeats):
+        return state
+    if any(column.args.get("db") for column in select.find_all(exp.Column)):
         return state
     items = sources(select, facts)
-    if items is None:
+    again = {} if items is None else _again(state, select, repeats, items)
+    if items is None or not again:
         return state
     names: dict[str, str] | None
     if len(items) == 1:
@@ -66,8 +70,10 @@ def _once(state: State, select: exp.Select, repeats: Collection[Clause], facts: 
     return state.saying(f"{', '.join(sorted(functions))} is computed once a row, for all places that name it")
 
 
-def _again(state: State, select: exp.Select, repeats: Collection[Clause]) -> dict[str, exp.Anonymous]:
-    """The calls that the engine would run in several places, by their text.
+def _again(
+    state: State, select: exp.Select, repeats: Collection[Clause], items: Sequence[Item] | None = None
+) -> dict[str, exp.Anonymous]:
+    """The calls that the engine would run in several places, by their text; with `items`, on columns of those.
 
     One that branches keep from rows which it may fail for stays there.
     """
@@ -87,7 +93,9 @@ def _again(state: State, select: exp.Select, repeats: Collection[Clause]) -> dic
         )
         asking = [node for node, clause in zip(held, stands, strict=True) if clause == "where"] or held
         spared = all(is_passed_over(node, select) for node in asking) and _may_fail(state, held[0])
-        if twice and not spared:
+        columns = held[0].find_all(exp.Column)
+        own = items is None or all(owner(column, items) is not None for column in columns)
+        if twice and not spared and own and is_repeatable(held[0], state.asked):
             found[text] = held[0]
     return found
 
@@ -110,7 +118,7 @@ def _clauses_by_name(select: exp.Select) -> dict[str, list[str]]:
             found.setdefault(text, []).append(clause)
     group = select.args.get("group")
     for key in group.expressions if group is not None else ():
-        if isinstance(key, exp.Literal) and not key.is_string and 0 < int(key.this) <= len(select.expressions):
+        if key.is_int and 0 < int(key.name) <= len(select.expressions):
             found.setdefault(select.expressions[int(key.this) - 1].unalias().sql(), []).append("group")
     return found
 

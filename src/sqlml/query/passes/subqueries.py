@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from sqlml.query.rewriting import Facts, State
-from sqlml.query.selects import Item, conjuncts, cte_of, is_plain, owner, select_of, selects, sources, where_of
+from sqlml.query.selects import (
+    Item,
+    conjuncts,
+    cte_of,
+    is_plain,
+    is_repeatable,
+    owner,
+    select_of,
+    selects,
+    sources,
+    where_of,
+)
 
 _COMPUTED = (exp.Add, exp.Sub, exp.Mul)
 _SIMPLE = (
@@ -27,7 +38,7 @@ def filter_within(state: State, facts: Facts) -> State:
     for select in reversed(selects(state.tree)):
         inner = _source(select)
         calls = [node for node in state.calls(inner) if select_of(node) is inner] if inner is not None else []
-        if inner is None or not calls or not is_plain(inner):
+        if inner is None or not calls or not is_plain(inner, state.asked):
             continue
         items = sources(inner, facts)
         if items is None:
@@ -50,7 +61,8 @@ def filter_within(state: State, facts: Facts) -> State:
 def _source(select: exp.Select) -> exp.Select | None:
     """The SELECT that a filtered one reads alone, as a subquery or as a CTE that nothing else names."""
     first = select.args.get("from_")
-    if first is None or select.args.get("joins") or where_of(select) is None:
+    # A sample is taken of what the filter leaves, or of all that is there.
+    if first is None or select.args.get("joins") or select.args.get("sample") or where_of(select) is None:
         return None
     node = first.this
     if any(node.args.get(key) for key in ("pivots", "sample", "joins", "laterals")):
@@ -72,18 +84,22 @@ def _within(condition: exp.Expr, alias: str, inner: exp.Select, items: Sequence[
     stars = [item for item in inner.expressions if isinstance(item, exp.Star)]
     if len(stars) + len(given) != len(inner.expressions) or any(any(star.args.values()) for star in stars):
         return None
-    if stars and any(name in item.columns for name in given for item in items):
+    names = [*given, *(name for item in items for name in item.columns)]
+    if stars and len(set(names)) < len(names):
         # Of two columns of one name the first is meant, or none.
         return None
     found = exp.paren(condition.copy())
     columns = list(found.find_all(exp.Column))
     for column in columns:
-        if column.table and column.table.casefold() != alias.casefold():
+        if column.args.get("db") or (column.table and column.table.casefold() != alias.casefold()):
             return None
         held = given.get(column.name.casefold(), exp.column(column.this.copy()) if stars else None)
         if held is None:
             return None
-        if state.call(held) is None:
+        if state.call(held) is not None:
+            if not is_repeatable(held, state.asked):
+                return None
+        else:
             qualified = _qualified(held, items)
             if qualified is None:
                 return None
@@ -93,13 +109,19 @@ def _within(condition: exp.Expr, alias: str, inner: exp.Select, items: Sequence[
 
 
 def _qualified(expression: exp.Expr, items: Sequence[Item]) -> exp.Expr | None:
-    """A simple expression, each column with its source; None where it isn't simple, or one's source is not certain."""
+    """A simple expression, each column with its source; None where it isn't simple, or one's source is not certain.
+
+    A literal alone is none: as a column it has a type, and in a condition that of what it meets.
+    """
     if not all(isinstance(node, _SIMPLE) for node in expression.walk()):
         return None
     found = exp.paren(expression.copy())
-    for column in list(found.find_all(exp.Column)):
+    columns = list(found.find_all(exp.Column))
+    for column in columns:
         item = owner(column, items)
         if item is None:
             return None
         column.set("table", exp.to_identifier(item.alias, quoted=True))
+    if not columns:
+        return None
     return found.unnest() if isinstance(found.unnest(), exp.Column) else found
