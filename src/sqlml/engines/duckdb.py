@@ -86,6 +86,7 @@ class DuckDBEngine(Engine):
     dialect = "duckdb"
     keeps_tables = True
     repeats = frozenset({"where", "having"})
+    samples = True
 
     def __init__(
         self,

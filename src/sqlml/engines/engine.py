@@ -101,6 +101,8 @@ class Engine(ABC):
     """Whether a statement can call what was published after its transaction began."""
     repeats: ClassVar[frozenset[Clause]] = frozenset()
     """The clauses for which it runs a function that stands elsewhere, too, unless it is registered to run `once`."""
+    samples: ClassVar[bool] = False
+    """Whether a subquery that asks a model about some rows is cheap, and may stand in a call."""
     keeps_tables: ClassVar[bool] = False
     """Whether prediction tables are tables of a schema, which views and others' statements can name."""
 

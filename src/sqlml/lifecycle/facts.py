@@ -49,6 +49,10 @@ class EngineFacts:
         """What is known of a table."""
         return _Table(self, name)
 
+    def samples(self) -> bool:
+        """Whether a query may ask a model about a sample of its rows first, in a subquery."""
+        return self._engine.samples
+
     def plain_texts(self) -> bool:
         """Whether texts are equal only if they are the same."""
         return bool(self._ask(("plain_texts",)))

@@ -149,6 +149,9 @@ class Facts(Protocol):
     def repeats(self) -> Collection[Clause]:
         """The clauses for which the engine runs a function again, and can be kept from it."""
 
+    def samples(self) -> bool:
+        """Whether a query may ask a model about a sample of its rows first, in a subquery."""
+
     def plain_texts(self) -> bool:
         """Whether texts are equal only if they are the same: no collation says otherwise."""
 

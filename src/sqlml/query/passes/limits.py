@@ -25,7 +25,7 @@ _NOT_ONE_ROW_EACH = ("group", "having", "qualify", "distinct", "windows", "later
 
 def bound_by_limit(state: State, facts: Facts) -> State:
     """Give up rows that can't be among the first."""
-    for select in selects(state.tree):
+    for select in selects(state.tree) if facts.samples() else ():
         wanted = _wanted(select)
         found = _first_key(state, select, facts) if wanted else None
         if wanted is None or found is None:

@@ -50,12 +50,9 @@ def _once(state: State, select: exp.Select, repeats: Collection[Clause], facts: 
     again = {} if items is None else _again(state, select, repeats, items)
     if items is None or not again:
         return state
-    names: dict[str, str] | None
-    if len(items) == 1:
-        names = None if _has_odd_star(select, items[0].alias) else {}
-    else:
-        names = _output_names(select, items, facts)
-    if names is None:
+    alone = items[0].alias if len(items) == 1 else None
+    names = {} if alone is not None else _output_names(select, items, facts)
+    if names is None or (alone is not None and _has_odd_star(select, alone)):
         return state
     functions = {state.asked[node.name].function for node in again.values()}
     made: dict[str, exp.Expr] = {}
@@ -63,8 +60,8 @@ def _once(state: State, select: exp.Select, repeats: Collection[Clause], facts: 
         state, one = state.adding(replace(state.asked[node.name], once=True))
         call = exp.Anonymous(this=one.name, expressions=[given.copy() for given in node.expressions])
         made[text] = exp.alias_(call, f"{_ONCE}{len(made)}", quoted=True)
-    if len(items) == 1:
-        _beside_a_star(state, select, items[0].alias, made)
+    if alone is not None:
+        _beside_a_star(state, select, alone, made)
     else:
         _beside_columns(state, select, items, made, names)
     return state.saying(f"{', '.join(sorted(functions))} is computed once a row, for all places that name it")
@@ -78,9 +75,8 @@ def _again(
     One that branches keep from rows which it may fail for stays there.
     """
     nodes: dict[str, list[exp.Anonymous]] = {}
-    for node in state.calls(select):
-        if select_of(node) is select and _clause(node, select) not in ("from_", "joins"):
-            nodes.setdefault(node.sql(), []).append(node)
+    for node in _own_calls(state, select):
+        nodes.setdefault(node.sql(), []).append(node)
     named = _clauses_by_name(select)
     found = {}
     for text, held in nodes.items():
@@ -100,6 +96,12 @@ def _again(
     return found
 
 
+def _own_calls(state: State, select: exp.Select) -> list[exp.Anonymous]:
+    """The calls in a SELECT's clauses, but for those of its sources."""
+    calls = [node for node in state.calls(select) if select_of(node) is select]
+    return [node for node in calls if _clause(node, select) not in ("from_", "joins")]
+
+
 def _clause(node: exp.Expr, select: exp.Select) -> str:
     """The clause of a SELECT in which a node stands."""
     while node.parent is not None and node.parent is not select:
@@ -107,9 +109,14 @@ def _clause(node: exp.Expr, select: exp.Select) -> str:
     return node.arg_key or ""
 
 
+def _aliases(select: exp.Select) -> dict[str, str]:
+    """What the aliases of a SELECT list, casefolded, stand for."""
+    return {item.alias.casefold(): item.unalias().sql() for item in select.expressions if item.alias}
+
+
 def _clauses_by_name(select: exp.Select) -> dict[str, list[str]]:
     """The clauses in which a column of the SELECT list goes by its alias or its number, by its expression's text."""
-    aliases = {item.alias.casefold(): item.unalias().sql() for item in select.expressions if item.alias}
+    aliases = _aliases(select)
     found: dict[str, list[str]] = {}
     for column in select.find_all(exp.Column):
         clause = _clause(column, select)
@@ -153,8 +160,8 @@ def _split(select: exp.Select, made: Mapping[str, exp.Expr]) -> tuple[list[exp.E
 
 def _names_one(condition: exp.Expr, select: exp.Select, made: Mapping[str, exp.Expr]) -> bool:
     """Whether a condition names one of the calls by its alias."""
-    aliases = {item.alias.casefold() for item in select.expressions if item.alias and item.unalias().sql() in made}
-    return any(not column.table and column.name.casefold() in aliases for column in condition.find_all(exp.Column))
+    names = {name for name, text in _aliases(select).items() if text in made}
+    return any(not column.table and column.name.casefold() in names for column in condition.find_all(exp.Column))
 
 
 def _inner(select: exp.Select, chosen: Sequence[exp.Expr | str], below: Sequence[exp.Expr]) -> exp.Select:
@@ -166,8 +173,8 @@ def _inner(select: exp.Select, chosen: Sequence[exp.Expr | str], below: Sequence
 
 
 def _replace_calls(state: State, select: exp.Select, table: str, made: Mapping[str, exp.Expr]) -> None:
-    for node in [node for node in state.calls(select) if select_of(node) is select]:
-        if (held := made.get(node.sql())) is not None and _clause(node, select) not in ("from_", "joins"):
+    for node in _own_calls(state, select):
+        if (held := made.get(node.sql())) is not None:
             node.replace(_column(held.alias, table))
 
 
@@ -194,7 +201,7 @@ def _output_names(select: exp.Select, items: Sequence[Item], facts: Facts) -> di
 
     None where the columns can't be had from a subquery: one of which it isn't certain whose it is, or a row.
     """
-    aliases = {item.alias.casefold() for item in select.expressions if item.alias}
+    aliases = _aliases(select)
     if any(has_star(select, item.alias) for item in items):
         return None
     inside = {id(node) for key in ("from_", "joins") for part in _parts(select, key) for node in part.walk()}
