@@ -29,6 +29,7 @@ def readers_folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_the_readme_s_prediction_table_is_filled_and_read(readers_folder):
     program = "".join(blocks("README.md", "python")[:2])
     done = subprocess.run(

@@ -78,6 +78,7 @@ def test_an_error_says_what_is_wrong(run, models, arguments, said):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_trusted_pickle(run, rows, models):
     run("functions", "register", "f", "models:/pickled/1", "--trust-pickle")
     assert rows("SELECT round(f(a := 2.0, b := 0.0)) AS f") == [{"f": 4.0}]

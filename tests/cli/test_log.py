@@ -54,11 +54,13 @@ def test_a_file_becomes_a_function(run, rows, files, name):
     assert low["m"] is high["m"] is True
 
 
+@pytest.mark.long
 def test_what_to_do_next_is_printed(run, files):
     out = log(run, files, "m.skops", "--label", "late", "--alias", "champion", data="data.parquet").stdout
     assert out.splitlines()[-1] == "Next: sqlml functions register m models:/m@champion"
 
 
+@pytest.mark.long
 def test_a_pickle_is_loaded_when_it_is_trusted(run, files):
     assert "--trust-pickle" in log(run, files, "m.joblib", code=1).stderr
     log(run, files, "m.joblib", "--label", "late", "--trust-pickle")

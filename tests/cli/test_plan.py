@@ -36,6 +36,7 @@ def answer(folder, text):
         os.close(theirs)
 
 
+@pytest.mark.long
 def test_from_a_plan_to_what_is_there(run, rows, declared):
     (declared / "udfs").mkdir()
     # A version, and not an alias: the registry need not be asked each time where it is.

@@ -126,6 +126,7 @@ def test_a_truncated_text_kills_the_child_alone(reader, tmp_path, boosted):
     assert any(name in message for name in ("SIGSEGV", "SIGABRT", "SIGFPE", "exit code"))
 
 
+@pytest.mark.long
 def test_a_child_that_is_killed_is_replaced(registry_uri, tmp_path):
     reader = ModelReader(registry_uri, ArtifactStore(tmp_path))
     try:

@@ -72,6 +72,7 @@ def checked(asked: Any, rows: pd.DataFrame) -> None:
             same(found, asked.model.predict(rows, prediction_type="Probability")[:, 1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FACES)
 def test_numbers(registry, name):
     rows = numbers("")

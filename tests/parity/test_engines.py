@@ -191,6 +191,7 @@ def year(tmp_path_factory, spark):
             yield {"late": (models["late"], rows), "delay": (models["delay"], rows[numbers])}, db, other
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["kernel", "jvm"])
 def test_every_flight_is_answered_alike(year, strategy, tmp_path):
     """By DuckDB, by Spark's rows and file by file: labels and trees to the last bit, probabilities within 1e-9."""

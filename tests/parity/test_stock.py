@@ -128,6 +128,7 @@ def prepared(model: Any) -> Any:
     return make_pipeline(columns, model)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", families(name for name in STOCK if name not in NO_PIPELINE))
 def test_pipeline_with_texts(registry, name):
     rows = mixed()

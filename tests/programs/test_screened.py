@@ -77,6 +77,7 @@ def test_sums_or_infinities(shape, walks, monkeypatch):
     checked(program, columns, odd)
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 10**9),

@@ -64,6 +64,7 @@ def test_a_file_written_anew_is_never_answered_by_the_old_one_s_model(db, short)
     agree(db, PRUNED)
 
 
+@pytest.mark.long
 def test_a_plan_that_was_kept_follows_the_files(db, short):
     rows = arrow(made()["facts"], "facts")
     for count in (0, 1, 100, 2000):
@@ -74,6 +75,7 @@ def test_a_plan_that_was_kept_follows_the_files(db, short):
     agree(db, PRUNED.replace("short", "long"))
 
 
+@pytest.mark.long
 def test_a_view_that_takes_a_table_s_place_is_seen(db, short):
     engine = db._engine
     assert engine.facts("short").is_stored
@@ -108,6 +110,7 @@ def test_the_number_of_values_is_guessed_by_a_sample(tmp_path):
     assert distinct([File.at(tmp_path / "x.parquet")]) == {"few": 3}
 
 
+@pytest.mark.long
 def test_a_table_of_many_files_and_none(spark, tmp_path):
     session = spark.newSession()
     session.range(10).createOrReplaceTempView("numbers")
@@ -120,6 +123,7 @@ def test_a_table_of_many_files_and_none(spark, tmp_path):
     assert SparkFacts(session, "three", None).rows == 3
 
 
+@pytest.mark.long
 def test_the_answers_are_those_of_the_plain_query(db, short):
     with rewriting(db, "none"):
         plain = fetched(db, PRUNED)
@@ -171,6 +175,7 @@ def test_rows_that_come_later_are_not_answered_by_the_smaller_model(db, tmp_path
     agree(db, PRUNED)
 
 
+@pytest.mark.long
 def test_values_that_python_has_no_type_for(db, tmp_path):
     columns = "5.0D + id AS dist, 7 AS seats, DATE'+12000-01-01' AS far, CAST(X'FFFE' AS STRING) AS odd"
     frame = db._engine.session.sql(f"SELECT id, {columns} FROM range(9)")
@@ -180,6 +185,7 @@ def test_values_that_python_has_no_type_for(db, tmp_path):
     agree(db, PRUNED)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "text",
     [

@@ -131,6 +131,7 @@ with sqlml.connect(project=sys.argv[1]) as db:
 """
 
 
+@pytest.mark.long
 def test_another_process_s_function_is_there_at_the_next_statement(copied, models):
     """But for one in a transaction: it goes on as it was, and sees the new one when it is over."""
     text = "SELECT theirs(*) FROM pairs ORDER BY id"

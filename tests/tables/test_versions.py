@@ -127,6 +127,7 @@ def test_a_version_that_is_deleted(moving, own, source):
         same_scores(own, frame(other), source, 1)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_version_of_which_nothing_is_left(moving, own, source):
     """Neither the registry nor this machine has it: the old rows stay, and another version heals the table."""
